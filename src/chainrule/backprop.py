@@ -1,0 +1,75 @@
+"""The engine: it sends an array forward through a chain of layers, and the gradient back.
+
+This is all of backpropagation. Each layer knows its own local gradient; the chain rule multiplies
+them from the output to the input, and the sum over everything is one loop in either direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._types import Array
+    from .layer import Layer
+
+
+def forward(layers: Sequence[Layer], x: Array, training: bool = False) -> tuple[Array, list[Any]]:
+    """y = f_n(... f_2(f_1(x))), with the cache of every layer."""
+    caches = []
+    for layer in layers:
+        x, cache = layer.forward(x, training=training)
+        caches.append(cache)
+    return x, caches
+
+
+def backward(
+    layers: Sequence[Layer],
+    dy: Array,
+    caches: Sequence[Any],
+    out: Mapping[str, Any] | None = None,
+    need_dx: bool = True,
+) -> tuple[Array | None, dict[str, Any]]:
+    """dL/dx, and dL/dp of every parameter p by the layer's position, from dL/dy."""
+    grads = {}
+    first = 0
+    if not need_dx:  # nothing below the first layer that learns has to be reached
+        first = next((i for i, layer in enumerate(layers) if layer.learns), len(layers))
+    for i in reversed(range(first, len(layers))):
+        name = str(i)
+        views = out.get(name) if out else None
+        dy, g = backward_one(layers[i], dy, caches[i], views, need_dx or i > first)
+        if g:
+            grads[name] = g
+    return (dy if need_dx else None), dict(reversed(grads.items()))
+
+
+def backward_one(
+    layer: Layer, dy: Array, cache: Any, out: Mapping[str, Any] | None, need_dx: bool
+) -> tuple[Any, Mapping[str, Any]]:
+    """One layer's backward, with its gradients in `out` whatever the layer did with it."""
+    dx, grads = layer.backward(dy, cache, out=out, need_dx=need_dx)
+    if grads and not layer.learns:
+        grads = {}
+    if out is not None:
+        _settle(layer, out, grads)
+    return dx, grads
+
+
+def _settle(layer: Layer, out: Mapping[str, Any], grads: Mapping[str, Any]) -> None:
+    """Copy what a layer returned elsewhere, and write zeros where it returned nothing."""
+    for name, view in out.items():
+        grad = grads.get(name)
+        if grad is view:
+            continue
+        if isinstance(view, dict):
+            _settle(layer, view, grad or {})
+        elif grad is None:
+            view[...] = 0
+        elif grad.shape == view.shape:
+            view[...] = grad
+        else:
+            raise ValueError(
+                f"{layer!r}: backward gave a gradient of shape {grad.shape} for {name}, "
+                f"expected the parameter's shape {view.shape}."
+            )

@@ -1,0 +1,349 @@
+"""THE contract: what every layer is, whether it comes with the library or from a user.
+
+A layer is a forward formula and a backward formula on plain arrays. It owns its parameters, keeps
+nothing of a call, and changes no array that came in or went out.
+"""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from .errors import check_flag
+from .initializers import he_normal
+from .parameters import NamedArrays
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from ._types import Array, Shape
+    from .initializers import Initializer
+
+
+class Layer:
+    """Base class of all layers: derive from it, declare parameters, write two formulas.
+
+    `forward` returns ``y, cache``; `backward` takes ``dy`` and that cache and returns
+    ``dx, grads``, where ``grads`` holds dL/dp under each parameter's name. The cache belongs to one
+    call, so that one layer can stand twice in a network and several threads can use it at once.
+
+    An own layer calls ``super().__init__()`` first, keeps each argument of its constructor under
+    the argument's name (so that it can be printed and saved), and declares its parameters with
+    `add_parameter` and its buffers with `add_buffer`; its formulas then read them as attributes.
+
+    Attributes
+    ----------
+    params, buffers : mapping of str to array
+        What is learned, and what is kept without being learned (running statistics).
+    trainable : bool
+        False: no gradient work, no update, no decay.
+    rng : numpy.random.Generator
+        The layer's own source of randomness; a `Model` hands it out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import Layer, gradcheck
+    >>> class Scale(Layer):
+    ...     '''y = x * s, with one learned factor for each feature.'''
+    ...
+    ...     def __init__(self, features):
+    ...         super().__init__()
+    ...         self.features = features
+    ...         self.add_parameter("s", (features,))
+    ...
+    ...     def forward(self, x, training=False):
+    ...         return x * self.s, x
+    ...
+    ...     def backward(self, dy, x, out=None, need_dx=True):
+    ...         return dy * self.s, {"s": (dy * x).sum(axis=0)}
+    >>> error = gradcheck(Scale(3), np.random.default_rng(0).normal(size=(4, 3)))
+
+    References
+    ----------
+    R. Collobert, K. Kavukcuoglu, C. Farabet, *Torch7: A Matlab-like Environment for Machine
+    Learning*, NIPS workshop BigLearn 2011: modules with local gradients.
+    """
+
+    rng: np.random.Generator
+    _parameters: dict[str, tuple[tuple[int, ...], Initializer]]
+    _buffers: dict[str, tuple[int, ...]]
+    _drawn_from_system: set[str]
+    _model: weakref.ref[Any] | None
+    _trainable: bool
+    # The layers inside this one. Containers have some; everything that walks a tree reads this.
+    children: tuple[Layer, ...] = ()
+    depth: int = 0
+    # Whether y is a probability already; losses on logits refuse to come after such a layer.
+    gives_probabilities: bool = False
+
+    def __init__(self) -> None:
+        self.__dict__.update(
+            _parameters={},  # name: (shape, initializer)
+            _buffers={},  # name: shape
+            _drawn_from_system=set(),  # parameters whose values no seed repeats
+            _model=None,  # weak reference to the model that this layer belongs to
+            _trainable=True,
+        )
+
+    # ---- the two formulas -----------------------------------------------------------------------
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Any, Any]:
+        """Return ``y, cache``: the output, and whatever `backward` will need of this call."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(x, training=False).")
+
+    def backward(
+        self, dy: Any, cache: Any, out: Mapping[str, Any] | None = None, need_dx: bool = True
+    ) -> tuple[Any, Mapping[str, Any]]:
+        """Return ``dx, grads`` from dL/dy: dL/dx and dL/dp for each parameter p.
+
+        `out` holds arrays to write the gradients into (a layer may ignore it); with
+        ``need_dx=False`` dx is not wanted and may be None.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no backward(dy, cache, ...).")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of y from the shape of x, both without the batch axis; unknown sizes are None.
+
+        A leading ``...`` stands for any number of axes. Where nothing is said, as here, the shape
+        is unknown and a model cannot check it beforehand. Raises `ValueError` for a wrong shape.
+        """
+        return (...,)
+
+    # ---- parameters and buffers -----------------------------------------------------------------
+
+    def add_parameter(
+        self, name: str, shape: tuple[int, ...], init: Initializer = he_normal
+    ) -> None:
+        """Declare a learned array. It is drawn when it is first looked at, or by the model."""
+        self._check_new_name(name)
+        if not callable(init):
+            raise TypeError(
+                f"{type(self).__name__}: init must be a function (rng, shape, dtype) -> array such "
+                f"as chainrule.initializers.he_normal, got {init!r}."
+            )
+        self._parameters[name] = (tuple(shape), init)
+
+    def add_buffer(self, name: str, value: Array) -> None:
+        """Declare an array that is kept and saved but not learned, with its first value."""
+        self._check_new_name(name)
+        array = np.array(value, dtype=np.float32)
+        self._buffers[name] = array.shape
+        self.__dict__[name] = array
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters by name; assigning to one copies into its array."""
+        return NamedArrays(self, self._parameters)
+
+    @property
+    def buffers(self) -> Mapping[str, Any]:
+        """The buffers by name; assigning to one copies into its array."""
+        return NamedArrays(self, self._buffers)
+
+    @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the layer's own parameters, without drawing them."""
+        return {name: shape for name, (shape, _) in self._parameters.items()}
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the parameters learn. Setting it on a container sets it for all inside."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = check_flag(type(self).__name__, "trainable", value)
+        self.__dict__["_trainable"] = value
+        for child in self.children:
+            child.trainable = value
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything in this layer takes a gradient now."""
+        return bool(self._parameters and self._trainable) or any(c.learns for c in self.children)
+
+    def __getattr__(self, name: str) -> Any:
+        """Draw a parameter, or seed the generator, when it is first looked at."""
+        if name.startswith("__") or "_parameters" not in self.__dict__:
+            if name == "_parameters":
+                raise RuntimeError(f"{type(self).__name__}: call super().__init__() first.")
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+        if name == "rng":
+            self.__dict__["rng"] = np.random.default_rng()
+        elif name in self._parameters:
+            shape, init = self._parameters[name]
+            self._drawn_from_system.add(name)
+            self.__dict__[name] = self._draw(name, shape, init, np.float32)
+        else:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+        return self.__dict__[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Copy into the array of a parameter or buffer; set anything else as it is."""
+        if name in self._parameters:
+            shape = self._parameters[name][0]
+        elif name in self._buffers:
+            shape = self._buffers[name]
+        else:
+            object.__setattr__(self, name, value)
+            return
+        value = np.asarray(value)
+        if value.dtype.kind not in "fiub" or value.shape != shape:
+            raise ValueError(
+                f"{self!r}: {name} must be an array of numbers of shape {shape}, got shape "
+                f"{value.shape} of dtype {value.dtype}."
+            )
+        if name in self.__dict__:
+            self.__dict__[name][...] = value
+        else:
+            self.__dict__[name] = np.array(value, dtype=np.float32)
+        self._drawn_from_system.discard(name)
+
+    def _check_new_name(self, name: str) -> None:
+        if not (isinstance(name, str) and name.isidentifier()) or hasattr(type(self), name):
+            raise ValueError(f"{type(self).__name__}: {name!r} cannot name an array of a layer.")
+        if name in self._parameters or name in self._buffers:
+            raise ValueError(f"{type(self).__name__}: {name!r} is declared twice.")
+
+    def _draw(
+        self, name: str, shape: tuple[int, ...], init: Initializer, dtype: DTypeLike
+    ) -> Array:
+        values = np.asarray(init(self.rng, shape, dtype))
+        if values.shape != shape:
+            raise ValueError(
+                f"{self!r}: the initializer of {name} gave shape {values.shape}, not {shape}."
+            )
+        return values.astype(dtype, copy=False)
+
+    # ---- what a model does with a layer ---------------------------------------------------------
+
+    @property
+    def has_system_values(self) -> bool:
+        """Whether a parameter was drawn without a seed, because it was looked at first."""
+        return bool(self._drawn_from_system)
+
+    def own_buffers(self) -> dict[str, Array]:
+        """The arrays of this layer's buffers, without those of layers inside it."""
+        return {name: self.__dict__[name] for name in self._buffers}
+
+    def put(self, name: str, array: Array) -> None:
+        """Let an array stand for a parameter or buffer, as it is."""
+        self.__dict__[name] = array
+        self._drawn_from_system.discard(name)
+
+    def move_parameter(self, name: str, view: Array) -> None:
+        """Put a parameter's values into `view`, drawing them if need be, and keep the view."""
+        if name in self.__dict__:
+            view[...] = self.__dict__[name]
+        else:
+            shape, init = self._parameters[name]
+            view[...] = self._draw(name, shape, init, view.dtype)
+        self.put(name, view)
+
+    def move_buffers(self, dtype: DTypeLike) -> None:
+        """Give the buffers a dtype."""
+        for name, array in self.own_buffers().items():
+            self.put(name, array.astype(dtype, copy=False))
+
+    @property
+    def model(self) -> Any:
+        """The living model that this layer belongs to, or None; held weakly."""
+        return self._model() if self._model else None
+
+    def join(self, model: Any, rng: np.random.Generator) -> None:
+        """Belong to a model from now on, and draw from the generator that it hands out."""
+        self.__dict__.update(_model=weakref.ref(model), rng=rng)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles belong to no model."""
+        return {**self.__dict__, "_model": None}
+
+    # ---- how a layer is printed and saved -------------------------------------------------------
+
+    def _arguments(self) -> list[tuple[inspect.Parameter, Any]]:
+        """Each argument of the constructor with its value, read from the attribute of its name."""
+        arguments = []
+        for name, argument in inspect.signature(type(self).__init__).parameters.items():
+            if name not in ("self", "rng") and argument.kind is not argument.VAR_KEYWORD:
+                if name not in self.__dict__:
+                    raise AttributeError(
+                        f"{type(self).__name__} keeps no attribute {name!r}, so it cannot be saved:"
+                        f" write self.{name} = {name} in its __init__."
+                    )
+                arguments.append((argument, self.__dict__[name]))
+        return arguments
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as a file keeps them."""
+        return {argument.name: value for argument, value in self._arguments()}
+
+    def __repr__(self) -> str:
+        """As the call that makes it, arguments left out where they are the defaults."""
+        shown = []
+        try:
+            arguments = self._arguments()
+        except AttributeError:
+            return f"{type(self).__name__}(...)"
+        for argument, value in arguments:
+            if argument.kind is argument.VAR_POSITIONAL:
+                shown += [repr(item) for item in value]
+            elif argument.default is argument.empty:
+                shown.append(repr(value))
+            elif value is not argument.default and value != argument.default:
+                shown.append(f"{argument.name}={getattr(value, '__name__', repr(value))}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_registry: dict[str, type[Layer]] = {}
+
+LayerClass = TypeVar("LayerClass", bound=type[Layer])
+
+
+def register_layer(cls: LayerClass) -> LayerClass:
+    """Class decorator: let files that name an own layer be loaded.
+
+    Files hold names, never code, and `Model.load` builds from registered names alone, so an own
+    layer is registered before a file with it is opened.
+
+    Raises
+    ------
+    TypeError
+        For anything but a class derived from `Layer`.
+    ValueError
+        When another class has the name already.
+
+    Examples
+    --------
+    >>> from chainrule import Layer, register_layer
+    >>> @register_layer
+    ... class Double(Layer):
+    ...     def forward(self, x, training=False):
+    ...         return 2 * x, None
+    ...     def backward(self, dy, cache, out=None, need_dx=True):
+    ...         return 2 * dy, {}
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Layer)):
+        raise TypeError(f"register_layer takes a class derived from Layer, got {cls!r}.")
+    name, known = cls.__name__, _registry.get(cls.__name__)
+    if known is not None and (known.__module__, known.__qualname__) != (
+        cls.__module__,
+        cls.__qualname__,
+    ):
+        raise ValueError(f"register_layer: {name} is taken by {known!r}; choose another name.")
+    _registry[name] = cls
+    return cls
+
+
+def registered_layer(name: str) -> type[Layer]:
+    """The class of a name in a file, or a `ValueError` that says how to register it."""
+    if name not in _registry:
+        raise ValueError(
+            f"The layer {name!r} is not known here. If it is your own, decorate its class with "
+            "@chainrule.register_layer before loading."
+        )
+    return _registry[name]

@@ -1,0 +1,309 @@
+"""Layers made of layers: one after another, around a shortcut, or side by side. Each knows only how
+the gradients of its parts add up; the engine does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import backprop
+from ..errors import show
+from ..layer import Layer, register_layer
+
+if TYPE_CHECKING:
+    from .._types import Array, Shape
+
+# Each level of nesting costs a few of Python's stack frames, of which there are a thousand.
+MAX_DEPTH = 100
+
+
+class Container(Layer):
+    """What all layers made of layers share: `children`, and parameters nested by position."""
+
+    def __init__(self, children: Sequence[Layer]) -> None:
+        super().__init__()
+        for child in children:
+            check_layer(type(self).__name__, child)
+        self.children = tuple(children)
+        self.depth = 1 + max((child.depth for child in children), default=0)
+        if self.depth > MAX_DEPTH:
+            raise ValueError(
+                f"{type(self).__name__}: containers are nested {self.depth} deep, at most "
+                f"{MAX_DEPTH} levels work. (Sequential in Sequential does not count.)"
+            )
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The children's parameters by position, those that have none left out."""
+        named = {str(i): child.params for i, child in enumerate(self.children)}
+        return {**super().params, **{name: params for name, params in named.items() if params}}
+
+    @property
+    def buffers(self) -> Mapping[str, Any]:
+        """The children's buffers by position, those that have none left out."""
+        named = {str(i): child.buffers for i, child in enumerate(self.children)}
+        return {**super().buffers, **{name: buffers for name, buffers in named.items() if buffers}}
+
+    @property
+    def trainable(self) -> bool:
+        """Whether anything inside may learn. Setting it sets it for all inside."""
+        return any(child.trainable for child in self.children) or not self.children
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for child in self.children:
+            child.trainable = value
+
+
+@register_layer
+class Sequential(Container):
+    r"""Layers one after another, :math:`y = f_n(\ldots f_2(f_1(x)))`.
+
+    The gradient goes back through them in the opposite order: :math:`\partial L/\partial x =
+    \partial L/\partial y \cdot f_n' \cdots f_1'`. A `Sequential` inside a `Sequential` is taken
+    apart, so that any depth of nesting is one flat chain.
+
+    Parameters
+    ----------
+    *layers : Layer
+
+    Raises
+    ------
+    TypeError
+        For anything that is not a layer.
+
+    Examples
+    --------
+    >>> from chainrule import Dense, ReLU, Sequential
+    >>> Sequential(Sequential(Dense(2, 3), ReLU()), Dense(3, 1))
+    Sequential(Dense(2, 3), ReLU(), Dense(3, 1))
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__(splice(layers))
+        self.layers = self.children
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, list[Any]]:
+        return backprop.forward(self.layers, x, training)
+
+    def backward(
+        self,
+        dy: Array,
+        cache: list[Any],
+        out: Mapping[str, Any] | None = None,
+        need_dx: bool = True,
+    ) -> tuple[Array | None, dict[str, Any]]:
+        return backprop.backward(self.layers, dy, cache, out, need_dx)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return chain_shape(self.layers, input_shape)
+
+
+@register_layer
+class Residual(Container):
+    r"""A chain of layers with a shortcut round it, :math:`y = x + f(x)`.
+
+    :math:`\partial L/\partial x = g + g \cdot f'(x)` with :math:`g = \partial L/\partial y`: one
+    part of the gradient reaches the input whatever f does, so that very deep networks learn.
+
+    Parameters
+    ----------
+    *layers : Layer
+        The chain f; its output has the shape of its input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a layer, and for a chain that changes the shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import Residual, Tanh
+    >>> y, cache = Residual(Tanh()).forward(np.zeros((1, 2)))
+    >>> dx, _ = Residual(Tanh()).backward(np.ones((1, 2)), cache)
+    >>> y.tolist(), dx.tolist()
+    ([[0.0, 0.0]], [[2.0, 2.0]])
+
+    References
+    ----------
+    K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition*, CVPR 2016.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__(splice(layers))
+        self.layers = self.children
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, list[Any]]:
+        f, caches = backprop.forward(self.layers, x, training)
+        if f.shape != x.shape:
+            self._refuse(f.shape[1:], x.shape[1:])
+        return x + f, caches
+
+    def backward(
+        self,
+        dy: Array,
+        cache: list[Any],
+        out: Mapping[str, Any] | None = None,
+        need_dx: bool = True,
+    ) -> tuple[Array | None, dict[str, Any]]:
+        df, grads = backprop.backward(self.layers, dy, cache, out, need_dx)
+        return (None if df is None else dy + df), grads
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        shape = chain_shape(self.layers, input_shape)
+        if not compatible(shape, input_shape):
+            self._refuse(shape, input_shape)
+        return input_shape
+
+    def _refuse(self, shape: Shape, input_shape: Shape) -> None:
+        raise ValueError(
+            f"{self!r} adds its input of shape {show(input_shape)} to the output of its layers, "
+            f"which must have the same shape but has {show(shape)}."
+        )
+
+
+@register_layer
+class Parallel(Container):
+    r"""Branches side by side on one input, added up or put next to each other.
+
+    ``merge="add"``: :math:`y = \sum_i f_i(x)`; ``"concat"``: :math:`y = [f_1(x), f_2(x), \ldots]`
+    on the last axis. Either way :math:`\partial L/\partial x = \sum_i g_i \cdot f_i'(x)`, where
+    :math:`g_i` is :math:`\partial L/\partial y`, or its part for branch i.
+
+    Parameters
+    ----------
+    *branches : Layer
+    merge : "add" or "concat"
+
+    Raises
+    ------
+    TypeError, ValueError
+        For no branch, for what is not a layer, another merge, and shapes that do not go together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import Identity, Parallel, Tanh
+    >>> layer = Parallel(Identity(), Tanh(), merge="concat")
+    >>> y, cache = layer.forward(np.zeros((1, 2)))
+    >>> y.shape
+    (1, 4)
+
+    References
+    ----------
+    C. Szegedy et al., *Going Deeper with Convolutions*, CVPR 2015.
+    """
+
+    def __init__(self, *branches: Layer, merge: str = "add") -> None:
+        super().__init__(branches)
+        if not branches:
+            raise ValueError("Parallel: give at least one branch, as in Parallel(Dense(2, 3)).")
+        if merge not in ("add", "concat"):
+            raise ValueError(f'Parallel: merge must be "add" or "concat", got {merge!r}.')
+        self.branches = self.children
+        self.merge = merge
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[Sequence[Any], Any]]:
+        ys, caches = zip(*(f.forward(x, training=training) for f in self.branches), strict=True)
+        self._merged_shape([y.shape[1:] for y in ys])
+        if self.merge == "concat":
+            widths = np.cumsum([y.shape[-1] for y in ys[:-1]])  # where the parts of dy begin
+            return np.concatenate(ys, axis=-1), (caches, widths)
+        y = ys[0]
+        for other in ys[1:]:
+            y = y + other  # never in place: a branch may have given its input, or keep its output
+        return y, (caches, None)
+
+    def backward(
+        self,
+        dy: Array,
+        cache: tuple[Sequence[Any], Any],
+        out: Mapping[str, Any] | None = None,
+        need_dx: bool = True,
+    ) -> tuple[Array | None, dict[str, Any]]:
+        caches, widths = cache
+        dys = [dy] * len(caches) if widths is None else np.split(dy, widths, axis=-1)
+        dx, grads = None, {}
+        for i, branch in enumerate(self.branches):
+            if not (need_dx or branch.learns):
+                continue
+            views = out.get(str(i)) if out else None
+            d, g = backprop.backward_one(branch, dys[i], caches[i], views, need_dx)
+            if g:
+                grads[str(i)] = g
+            if need_dx and d is not None:
+                dx = d if dx is None else dx + d
+        return dx, grads
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        return self._merged_shape([branch.output_shape(input_shape) for branch in self.branches])
+
+    def _merged_shape(self, shapes: Sequence[Shape]) -> Shape:
+        first, concat = shapes[0], self.merge == "concat"
+        for i, shape in enumerate(shapes[1:], 1):
+            one, other = (first[:-1], shape[:-1]) if concat else (first, shape)
+            if not compatible(one, other) or (concat and () in (first, shape)):
+                raise ValueError(
+                    f"{self!r}: the shapes of branches 0 and {i} do not go together: "
+                    f"{show(first)} and {show(shape)}."
+                )
+        if concat:
+            sizes = [shape[-1] for shape in shapes]
+            known = [size for size in sizes if isinstance(size, int)]
+            last = sum(known) if len(known) == len(sizes) else None
+            return (..., last) if first == (...,) else (*first[:-1], last)
+        return first
+
+
+def splice(layers: Sequence[Any]) -> list[Layer]:
+    """Take apart every plain Sequential among the layers."""
+    flat: list[Layer] = []
+    for layer in layers:
+        flat += layer.layers if type(layer) is Sequential else [layer]
+    return flat
+
+
+def chain_shape(layers: Sequence[Layer], shape: Shape) -> Shape:
+    """Shape behind a chain, or a `ValueError` that names the two layers that do not fit."""
+    for i, layer in enumerate(layers):
+        try:
+            shape = layer.output_shape(shape)
+        except ValueError as error:
+            if i == 0:
+                raise
+            raise ValueError(
+                f"Layers {i - 1} and {i} do not fit: {layers[i - 1]!r} gives outputs of shape "
+                f"{show(shape)}, but {error}"
+            ) from None
+    return shape
+
+
+def compatible(one: Shape, other: Shape) -> bool:
+    """Whether two shapes can be equal, unknown sizes (None, ...) being anything."""
+    if ... in one or ... in other:
+        one, other = one[::-1], other[::-1]  # `...` stands first: compare from the last axis on
+        pairs = zip(one, other, strict=False)
+    elif len(one) != len(other):
+        return False
+    else:
+        pairs = zip(one, other, strict=True)
+    for a, b in pairs:
+        if a is ... or b is ...:
+            return True
+        if a is not None and b is not None and a != b:
+            return False
+    return True
+
+
+def check_layer(owner: str, layer: Any) -> None:
+    """Refuse what is not a layer, with the usual reasons."""
+    if isinstance(layer, Layer):
+        return
+    if isinstance(layer, type) and issubclass(layer, Layer):
+        raise TypeError(f"{owner}: got the class {layer.__name__}; write {layer.__name__}(...).")
+    if isinstance(layer, (list, tuple)):
+        raise TypeError(f"{owner}: got a {type(layer).__name__}; write {owner}(*layers).")
+    raise TypeError(f"{owner}: every argument must be a layer such as Dense(2, 1), got {layer!r}.")

@@ -1,0 +1,522 @@
+"""The model: the root of a network. It packs all parameters into one flat vector, owns the source
+of randomness, checks what comes in, and carries the verbs: fit, evaluate, predict, save, load."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from . import backprop, training
+from .errors import check_count, show
+from .layers.containers import chain_shape, check_layer, splice
+from .losses import as_numbers
+from .metrics import as_metric
+from .parameters import FlatParameters, walk
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from ._types import Array, Shape
+    from .callbacks import Callback
+    from .layer import Layer
+    from .training import History
+
+
+class Pass(NamedTuple):
+    """What `Model.backward` needs of a forward pass: each layer's cache, and y's shape."""
+
+    caches: list[Any]
+    shape: tuple[int, ...]
+
+
+class Text(str):
+    """A text that a console shows as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class Model:
+    r"""A network: layers in a chain, with everything it takes to train and use them.
+
+    Parameters
+    ----------
+    *layers : Layer
+        A layer belongs to one model; copy one with `copy.deepcopy` to use it in a second.
+    seed : int, optional
+        Fixes initial weights, dropout, shuffling and the validation split. Taken from the system
+        if not given.
+    dtype : "float32" or "float64"
+        Of all parameters and of the data that are computed with.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+        The chain; a `Sequential` among the arguments was taken apart.
+    parameters, gradients : array (num_parameters,)
+        The flat vectors; every layer's arrays are views of `parameters`.
+    num_parameters : int
+    history : History
+        Of the last `fit`, also of one that was interrupted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a layer, for layers that do not fit each other (both are named, with their
+        shapes), for a layer of another model, and for other seeds and dtypes.
+
+    Examples
+    --------
+    >>> from chainrule import Adam, BinaryCrossEntropy, Dense, Model, Tanh, datasets
+    >>> x, y = datasets.xor()
+    >>> model = Model(Dense(2, 8), Tanh(), Dense(8, 1), seed=0)
+    >>> history = model.fit(x, y[:, None], loss=BinaryCrossEntropy(), optimizer=Adam(0.1),
+    ...                     epochs=100, batch_size=None, verbose=0)
+    >>> (model(x) > 0).astype(int).ravel().tolist(), y.tolist()
+    ([0, 1, 1, 0], [0, 1, 1, 0])
+
+    References
+    ----------
+    Flat storage of all parameters: Torch7's ``getParameters``, Collobert et al. 2011. The
+    arguments of `fit` are those of Keras.
+    """
+
+    def __init__(
+        self, *layers: Layer, seed: int | None = None, dtype: DTypeLike = "float32"
+    ) -> None:
+        for layer in layers:
+            check_layer("Model", layer)
+        if not layers:
+            raise ValueError("Model: give at least one layer, as in Model(Dense(2, 1)).")
+        if np.dtype(dtype) not in (np.float32, np.float64):
+            raise ValueError(f'Model: dtype must be "float32" or "float64", got {dtype!r}.')
+        if seed is not None:
+            seed = check_count("Model", "seed", seed, low=0)
+        self.layers = tuple(splice(layers))
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        chain_shape(self.layers, (...,))
+        positions = list(walk(self.layers))
+        for _, layer in positions:
+            if layer.model is not None:
+                raise ValueError(
+                    f"Model: {layer!r} belongs to another model. Use copy.deepcopy(layer) to "
+                    "start from its values; to see hidden units there is model.activations(x)."
+                )
+            if seed is not None and layer.has_system_values:
+                warnings.warn(
+                    f"Model: seed={seed} does not reach {layer!r}, whose parameters were drawn "
+                    "when they were looked at before; they keep their values.",
+                    stacklevel=2,
+                )
+        # One child of the seed for each purpose and each position, all made here and never later.
+        source = np.random.SeedSequence(seed)
+        self.seed = source.entropy
+        split, shuffle, *children = source.spawn(2 + len(positions))
+        self.split_seed = int(split.generate_state(1)[0])
+        self.shuffle_rng = np.random.default_rng(shuffle)
+        for (_, layer), child in zip(positions, children, strict=True):
+            if layer.model is not self:
+                layer.join(self, np.random.default_rng(child))
+        self.stop_training = False
+        self.history = training.History()
+        self._pack()
+
+    def _pack(self) -> None:
+        """Tie the layers' arrays to new flat vectors."""
+        self._flat = FlatParameters(self.layers, self.dtype)
+        self._learning: list[bool] | None = None  # what the views and spans below were made for
+        self._shapes: dict[Shape, Shape] = {}  # of inputs that were checked: of their outputs
+
+    # ---- parameters -----------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Array:
+        """All parameters as one flat vector; changing it changes the layers."""
+        return self._flat.values
+
+    @property
+    def gradients(self) -> Array:
+        """dL/dp of all parameters as one flat vector, as the last `backward` left it."""
+        return self._flat.gradients
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are learned, a layer that stands twice counted once."""
+        return self._flat.values.size
+
+    @property
+    def spans(self) -> list[tuple[slice, None]] | None:
+        """The parts of the flat vectors that learn, for an optimizer; None for all of them."""
+        self._plan()
+        return self._spans
+
+    def named_parameters(self) -> dict[str, Array]:
+        """Views of the parameters by name, as in ``{"0.W": ..., "0.b": ...}``."""
+        return self._flat.named(self.parameters)
+
+    def named_gradients(self) -> dict[str, Array]:
+        """Views of the gradients by name."""
+        return self._flat.named(self.gradients)
+
+    def named_buffers(self) -> dict[str, Array]:
+        """The buffers by name, as in ``{"1.running_mean": ...}``."""
+        return self._flat.named_buffers()
+
+    def state_dict(self) -> dict[str, Array]:
+        """Copies of all parameters and buffers by name."""
+        return {
+            name: array.copy()
+            for name, array in (self.named_parameters() | self.named_buffers()).items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Copy parameters and buffers in, all or none.
+
+        Raises
+        ------
+        ValueError
+            For names that are missing or too many, and for wrong shapes; nothing was changed then.
+        """
+        own = self.named_parameters() | self.named_buffers()
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            raise ValueError(
+                f"load_state_dict: the names do not fit this model; missing {missing}, "
+                f"unknown {unknown}."
+            )
+        arrays = {name: as_numbers(f"load_state_dict: {name}", state[name]) for name in own}
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ValueError(
+                    f"load_state_dict: {name} must have shape {show(own[name].shape)}, got "
+                    f"{show(array.shape)}."
+                )
+        for name, array in arrays.items():
+            own[name][...] = array
+
+    # ---- forward and backward -------------------------------------------------------------------
+
+    def __call__(self, x: Any) -> Array:
+        """Predict, in evaluation mode: the layers one after another, nothing kept.
+
+        Several threads may do so at once.
+        """
+        x = self.convert(x)
+        for layer in self.layers:
+            x, _ = layer.forward(x)
+        y: Array = x
+        return y
+
+    def forward(self, x: Any, training: bool = False) -> tuple[Array, Pass]:
+        """Return ``y, caches``: predictions, and what `backward` needs of this pass."""
+        y, caches = backprop.forward(self.layers, self.convert(x), training)
+        return y, Pass(caches, y.shape)
+
+    def backward(self, dy: Any, caches: Pass, need_dx: bool = True) -> Array | None:
+        """Send dL/dy back: writes the whole of `gradients`, returns dL/dx.
+
+        Parameters
+        ----------
+        dy : array of y's shape
+        caches : what `forward` returned with that y
+        need_dx : bool
+            False: dL/dx is not computed, and None is returned.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a dy of another shape, and caches that come from elsewhere.
+        """
+        if not isinstance(caches, Pass) or len(caches.caches) != len(self.layers):
+            raise TypeError("Model.backward: caches must be what this model's forward returned.")
+        dy = as_numbers("Model.backward: dy", dy)
+        if dy.shape != caches.shape:
+            raise ValueError(
+                f"Model.backward: dy must have y's shape {show(caches.shape)}, got "
+                f"{show(dy.shape)}."
+            )
+        return self.pull(dy.astype(self.dtype, copy=False), caches.caches, need_dx)
+
+    def pull(self, dy: Array, caches: list[Any], need_dx: bool) -> Array | None:
+        """`backward` on arrays that were checked."""
+        self._plan()
+        dx, _ = backprop.backward(self.layers, dy, caches, self._views, need_dx)
+        self._add_shares()
+        return dx
+
+    def _plan(self) -> None:
+        """Renew views and spans when layers were frozen or freed since they were made."""
+        learning = self._flat.learning()
+        if learning != self._learning:
+            self._views, self._add_shares = self._flat.gradient_views(self.gradients)
+            self._spans = None if all(learning) else self._flat.spans()
+            self._learning = learning
+
+    def convert(self, x: Any) -> Array:
+        """Check an input and give it the model's dtype; it is not copied if it has that already."""
+        if type(x) is np.ndarray and x.dtype == self.dtype and x.shape[1:] in self._shapes:
+            return x
+        x = as_numbers("Model: x", x)
+        if x.ndim == 0:
+            raise ValueError("Model: x must have a batch axis, got a single number.")
+        if x.shape[1:] not in self._shapes:
+            try:
+                y_shape = chain_shape(self.layers, x.shape[1:])
+            except ValueError as error:
+                hint = " The first axis of x is the batch: a single row is x[None]."
+                raise ValueError(
+                    f"Model: x of shape {show(x.shape)} does not fit: {error}"
+                    f"{hint if x.ndim == 1 else ''}"
+                ) from None
+            if len(self._shapes) >= 256:
+                self._shapes.clear()
+            self._shapes[x.shape[1:]] = y_shape
+        return x.astype(self.dtype, copy=False)
+
+    def prediction_shape(self, x: Array) -> tuple[int, ...]:
+        """Shape of the predictions for x, found with one row where a layer does not tell."""
+        row = self.convert(x[:1])
+        shape = self._shapes[row.shape[1:]]
+        if not all(isinstance(size, int) for size in shape):
+            shape = self._shapes[row.shape[1:]] = self(row).shape[1:]
+        return (len(x), *shape)  # type: ignore[arg-type]
+
+    def activations(self, x: Any) -> list[Array]:
+        """The output of every layer of the chain, hidden ones included, in evaluation mode."""
+        x = self.convert(x)
+        outputs = []
+        for layer in self.layers:
+            x, _ = layer.forward(x)
+            outputs.append(x)
+        return outputs
+
+    # ---- the verbs ------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: Any,
+        optimizer: Any,
+        epochs: int = 1,
+        batch_size: int | None = 32,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        metrics: Iterable[Any] = (),
+        callbacks: Iterable[Callback] = (),
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        verbose: Any = "auto",
+    ) -> History:
+        """Train: minimise the mean loss over x and y by steps on batches.
+
+        Parameters
+        ----------
+        x : array (N, ...)
+            Inputs: numbers of any kind, converted batch by batch.
+        y : array (N, ...)
+            Targets, as the loss wants them.
+        loss : Loss, or a function (prediction, target, sample_weight) -> (value, gradient)
+        optimizer : Optimizer
+            Goes on from its state if it was used before.
+        epochs : int
+            The number of the last epoch, counted from 1: how many passes over the data, if
+            `initial_epoch` is 0.
+        batch_size : int or None
+            Rows in a step: None for all the data, 1 for one point, else a mini-batch.
+        validation_data : (x, y) or (x, y, sample_weight), optional
+            Looked at after each epoch and never trained on.
+        validation_split : float
+            Share of the rows to hold back instead: at random, by the model's seed and N alone.
+        metrics : list of Metric or Loss
+        callbacks : list of Callback
+        shuffle : bool
+            Whether each epoch has an order of its own.
+        sample_weight : array (N,), optional
+            The loss becomes the sum of w_n times l_n, divided by N.
+        initial_epoch : int
+            The epoch to begin with, counted from 0.
+        verbose : "auto", 0 or 1
+            1 prints a line for each epoch to standard error, 0 none; "auto" prints at most two
+            lines a second.
+
+        Returns
+        -------
+        History
+            A list for ``"loss"``, for each metric, and for each of these with ``"val_"`` in
+            front. The training figures are means over the epoch's steps, as Keras' are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arguments that do not fit; model and optimizer are as they were.
+        DivergenceError
+            At the first loss or gradient that is not finite. That step is not made.
+        KeyboardInterrupt
+            After Ctrl-C; the best weights are back if an `EarlyStopping` kept them, and
+            `model.history` holds the whole epochs.
+        """
+        return training.fit(
+            self,
+            x,
+            y,
+            loss=loss,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            metrics=metrics,
+            callbacks=callbacks,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            verbose=verbose,
+        )
+
+    def train_on_batch(
+        self, x: Any, y: Any, *, loss: Any, optimizer: Any, sample_weight: Any = None
+    ) -> float:
+        """Make one step on one batch; return the loss before it.
+
+        Raises as `fit` does.
+        """
+        training.check_optimizer(optimizer)
+        x, y, weight = training.check_data("train_on_batch", self, loss, x, y, sample_weight)
+        with np.errstate(all="ignore"):
+            value, _ = training.train_step(
+                self, training.formula_of(loss), optimizer, self.convert(x), y, weight
+            )
+        return value
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: Any,
+        metrics: Iterable[Any] = (),
+        sample_weight: Any = None,
+        batch_size: int | None = 1024,
+    ) -> dict[str, float]:
+        """Loss and metrics over all rows, in evaluation mode: ``{"loss": ..., "accuracy": ...}``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For data, loss and metrics that do not fit.
+        """
+        size = training.check_batch_size("evaluate", batch_size)
+        chosen = [as_metric(metric) for metric in training.listed("metrics", metrics)]
+        data = training.check_data("evaluate", self, loss, x, y, sample_weight)
+        return training.evaluate_arrays(self, loss, chosen, *data, size)
+
+    def predict(self, x: Any, batch_size: int | None = None) -> Array:
+        """Predictions for all rows, in evaluation mode.
+
+        Parameters
+        ----------
+        x : array (N, ...)
+        batch_size : int, optional
+            Rows that are computed at a time. If not given, all rows at once while they are few,
+            and 1,024 at a time beyond, which bounds the memory.
+
+        Returns
+        -------
+        array (N, ...)
+        """
+        size = training.check_batch_size("predict", batch_size) or 1024
+        x = as_numbers("predict: x", x)
+        if x.ndim == 0 or len(x) <= size:
+            return self(x)
+        return np.concatenate([self(x[i : i + size]) for i in range(0, len(x), size)])
+
+    def summary(self) -> str:
+        """A table of the layers with their output shapes and numbers of parameters."""
+        shape: Shape = (...,)
+        rows, seen = [], set()
+        for i, layer in enumerate(self.layers):
+            shape = layer.output_shape(shape)
+            own = [s for name, s in self._flat.slots.items() if name.split(".")[0] == str(i)]
+            count = sum(s.where.stop - s.where.start for s in own)
+            note = "shared" if id(layer) in seen else "" if layer.trainable else "frozen"
+            seen.add(id(layer))
+            rows.append((str(i), repr(layer), show(shape), f"{count:,}", note))
+        head = ("", "layer", "output", "parameters", "")
+        widths = [max(len(row[k]) for row in [head, *rows]) for k in range(5)]
+        lines = []
+        for row in [head, *rows]:
+            cells = [f"{row[k]:>{w}}" if k in (0, 3) else f"{row[k]:<{w}}" for k, w in
+                     enumerate(widths)]  # fmt: skip
+            lines.append("  ".join(cells).rstrip())
+        learning = sum(
+            s.where.stop - s.where.start for s in self._flat.slots.values() if s.layer.trainable
+        )
+        lines.append(
+            f"{self.num_parameters:,} parameters, {learning:,} of them learn; {self.dtype.name}, "
+            f"{self.num_parameters * self.dtype.itemsize / 1e6:,.2f} MB"
+        )
+        return Text("\n".join(lines))
+
+    # ---- files and copies -----------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write layers, parameters and buffers to one file, in NumPy's ``.npz``.
+
+        The path is used as given. The file is written beside it first and then moved into place,
+        so that an earlier file is whole until the new one is.
+
+        Raises
+        ------
+        TypeError
+            For a layer whose arguments a file cannot hold, or that is not registered.
+        OSError
+            What the operating system refuses.
+        """
+        from . import files
+
+        files.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Model:
+        """Build the model of a file that `save` wrote.
+
+        Layers are built from the registered names alone; no code in a file is ever run.
+
+        Raises
+        ------
+        ValueError
+            For a file that is damaged, foreign, of a later version, or has unknown layers.
+        OSError
+            What the operating system refuses.
+        """
+        from . import files
+
+        return files.load(cls, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles hold the layers; the flat vectors are tied anew."""
+        state = self.__dict__.copy()
+        for name in ("_flat", "_learning", "_shapes", "_views", "_spans", "_add_shares"):
+            state.pop(name, None)
+        return {**state, "gradients": self.gradients}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        gradients = state.pop("gradients")
+        self.__dict__.update(state)
+        for _, layer in walk(self.layers):
+            layer.join(self, layer.rng)
+        self._pack()
+        self.gradients[:] = gradients
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layers))
+        return f"Model({layers}, dtype={self.dtype.name!r})"

@@ -1,0 +1,149 @@
+"""The few functions that need care to be right in floating point, said once for all layers and
+losses. None of them overflows; each is exact wherever its limit exists, and NaN passes through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ._types import Array
+
+
+def sigmoid(x: Array) -> Array:
+    r"""Logistic sigmoid, :math:`\sigma(x) = 1 / (1 + e^{-x})`.
+
+    Written as :math:`e^{\min(x, 0)} / (1 + e^{-|x|})`, which neither overflows nor loses the small
+    values on the left, as the form with tanh would.
+
+    Parameters
+    ----------
+    x : array of any shape
+
+    Returns
+    -------
+    array of x's shape, in (0, 1)
+
+    Examples
+    --------
+    >>> import numpy as np, chainrule
+    >>> chainrule.sigmoid(np.array([-np.inf, 0.0, np.inf])).tolist()
+    [0.0, 0.5, 1.0]
+    >>> print(f"{chainrule.sigmoid(np.array(-6.0)):.5f}")
+    0.00247
+
+    References
+    ----------
+    I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, section 3.10.
+    """
+    x = as_float(x)
+    e = np.exp(-np.abs(x))
+    top = np.maximum(e, np.greater_equal(x, 0).astype(x.dtype))  # e <= 1, so: e on the left, else 1
+    return top / (1 + e)
+
+
+def softplus(x: Array) -> Array:
+    r"""Softplus, :math:`\log(1 + e^x) = \max(x, 0) + \log(1 + e^{-|x|})`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule.numerics import softplus
+    >>> softplus(np.array([-np.inf, 0.0, 1e4])).round(6).tolist()
+    [0.0, 0.693147, 10000.0]
+    """
+    x = as_float(x)
+    return np.maximum(x, x.dtype.type(0)) + np.log1p(np.exp(-np.abs(x)))
+
+
+def logsumexp(x: Array, axis: int = -1) -> Array:
+    r"""Logarithm of the sum of exponentials along an axis, which stays with size 1.
+
+    :math:`m + \log \sum_i e^{x_i - m}` with :math:`m = \max_i x_i`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule.numerics import logsumexp
+    >>> logsumexp(np.array([[1e4, 1e4]])).round(4).tolist()
+    [[10000.6931]]
+    """
+    x = as_float(x)
+    m = x.max(axis=axis, keepdims=True)
+    s = np.exp(shift(x, axis)).sum(axis=axis, keepdims=True)
+    return np.where(np.isinf(m), m, m + np.log(s))
+
+
+def softmax(x: Array, axis: int = -1) -> Array:
+    r"""Softmax along an axis, :math:`y_i = e^{x_i} / \sum_j e^{x_j}`.
+
+    The largest entry is subtracted first, so that nothing overflows. One entry of +inf takes all;
+    where no limit exists (two of +inf, all of -inf) the result is NaN.
+
+    Parameters
+    ----------
+    x : array of any shape
+    axis : int
+        The axis of the classes.
+
+    Returns
+    -------
+    array of x's shape
+        Its entries along `axis` lie in [0, 1] and sum to one.
+
+    Examples
+    --------
+    >>> import numpy as np, chainrule
+    >>> chainrule.softmax(np.array([[0.0, 0.0], [1e4, -1e4]])).tolist()
+    [[0.5, 0.5], [1.0, 0.0]]
+
+    References
+    ----------
+    I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, section 4.1.
+    """
+    x = as_float(x)
+    if x.size == 0:
+        return x.copy()
+    y = shift(x, axis)
+    np.exp(y, out=y)
+    y /= y.sum(axis=axis, keepdims=True)
+    return y
+
+
+def shift(x: Array, axis: int = -1) -> Array:
+    """Subtract the largest entry along an axis: a new array, all of it <= 0.
+
+    Where the largest is +inf, it becomes 0 and the others -inf, which is the limit; two of +inf
+    and all of -inf have none and become NaN.
+    """
+    m = x.max(axis=axis, keepdims=True)
+    if np.isfinite(m).all():
+        return x - m
+    with np.errstate(invalid="ignore"):
+        z = x - m
+    largest = x == np.inf
+    z[largest & (largest.sum(axis=axis, keepdims=True) == 1)] = 0
+    return z
+
+
+def sum_rows(x: Array, out: Array | None = None) -> Array:
+    """Sum over the first axis of a matrix, (n, d) -> (d,), as the product of a row of ones with it.
+
+    NumPy's own `sum(axis=0)` adds row after row in the array's precision, which loses digits in
+    tall float32 arrays, and is slower. Blocks of rows are summed apart and then together.
+    """
+    n = len(x)
+    if n <= _ROWS:
+        return np.matmul(np.ones(n, x.dtype), x, out=out)
+    blocks = [sum_rows(x[i : i + _ROWS]) for i in range(0, n, _ROWS)]
+    return sum_rows(np.stack(blocks), out=out)
+
+
+_ROWS = 1024
+
+
+def as_float(x: Array) -> Array:
+    """Return an array of floats: a float array as it is, integers and booleans as float64."""
+    x = np.asarray(x)
+    return x if x.dtype.kind == "f" else x.astype(np.float64)

@@ -1,0 +1,167 @@
+"""One flat vector for all parameters of a network and one for all gradients, with views by name.
+
+An optimizer, clipping, copying weights or adding the gradients of several workers is then one line
+each on a flat vector, while every layer goes on seeing its own `W` and `b`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+    from ._types import Array
+    from .layer import Layer
+
+
+class NamedArrays(MutableMapping[str, "Array"]):
+    """The arrays of one layer by name, in the order of their declaration.
+
+    Assigning copies into the array, its shape checked, so a view of a flat vector is never cut off.
+    """
+
+    def __init__(self, layer: Layer, names: Mapping[str, Any]) -> None:
+        self._layer, self._names = layer, names
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._names:
+            raise KeyError(f"{self._layer} has no {name!r}; it has {list(self._names)}.")
+        array: Array = getattr(self._layer, name)
+        return array
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        if name not in self._names:
+            raise KeyError(f"{self._layer} has no {name!r}; it has {list(self._names)}.")
+        setattr(self._layer, name, value)
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"{self._layer}: {name!r} cannot be deleted, only assigned to.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name!r}: array{self[name].shape}' for name in self)}}}"
+
+
+def walk(layers: Sequence[Layer], prefix: str = "") -> Iterator[tuple[str, Layer]]:
+    """Yield every position of a tree of layers with its name, as in ("1.0.", Dense(2, 3))."""
+    for i, layer in enumerate(layers):
+        yield f"{prefix}{i}.", layer
+        yield from walk(layer.children, f"{prefix}{i}.")
+
+
+def unique(layers: Sequence[Layer]) -> dict[str, Layer]:
+    """Each layer of a tree once, by the name of its first standing."""
+    first: dict[int, tuple[str, Layer]] = {}
+    for name, layer in walk(layers):
+        first.setdefault(id(layer), (name, layer))
+    return dict(first.values())
+
+
+class Slot(NamedTuple):
+    """Where one parameter lies in the flat vectors."""
+
+    layer: Layer
+    key: str
+    where: slice
+    shape: tuple[int, ...]
+
+
+class FlatParameters:
+    """The flat vectors of a tree of layers; a layer that stands twice is packed once.
+
+    Building one moves the layers' values into the vector `values`, drawing those that were never
+    looked at, and leaves the layers with views of it.
+    """
+
+    def __init__(self, layers: Sequence[Layer], dtype: DTypeLike) -> None:
+        self.layers = layers
+        self.slots: dict[str, Slot] = {}
+        start = 0
+        for name, layer in unique(layers).items():
+            for key, shape in layer.parameter_shapes.items():
+                stop = start + int(np.prod(shape, dtype=np.int64))
+                self.slots[name + key] = Slot(layer, key, slice(start, stop), shape)
+                start = stop
+        self._owners = [slot.layer for slot in self.slots.values()]
+        self.values = np.empty(start, dtype)
+        self.gradients = np.zeros(start, dtype)
+        for slot in self.slots.values():
+            slot.layer.move_parameter(slot.key, self.view(self.values, slot))
+        for layer in unique(layers).values():
+            layer.move_buffers(dtype)
+
+    @staticmethod
+    def view(flat: Array, slot: Slot) -> Array:
+        """One parameter's part of a flat vector, in its shape."""
+        return flat[slot.where].reshape(slot.shape)
+
+    def named(self, flat: Array) -> dict[str, Array]:
+        """Views of a flat vector by name, as in {"0.W": view, "0.b": view}."""
+        return {name: self.view(flat, slot) for name, slot in self.slots.items()}
+
+    def named_buffers(self) -> dict[str, Array]:
+        """The buffers by name, as in {"1.running_mean": array}."""
+        return {
+            name + key: array
+            for name, layer in unique(self.layers).items()
+            for key, array in layer.own_buffers().items()
+        }
+
+    def learning(self) -> list[bool]:
+        """For each parameter, whether it learns at present."""
+        return [layer.trainable for layer in self._owners]
+
+    def spans(self) -> list[tuple[slice, None]]:
+        """Slices of the flat vectors that learn, neighbours joined; None: the optimizer's decay."""
+        joined: list[list[int]] = []
+        for slot in self.slots.values():
+            if slot.layer.trainable:
+                if joined and joined[-1][1] == slot.where.start:
+                    joined[-1][1] = slot.where.stop
+                else:
+                    joined.append([slot.where.start, slot.where.stop])
+        return [(slice(start, stop), None) for start, stop in joined]
+
+    def gradient_views(self, flat: Array) -> tuple[dict[str, Any], Callable[[], None]]:
+        """Views of a flat gradient nested as the layers are, and what must be done after a pass.
+
+        The second and later standings of a layer get scratch arrays; the function that comes second
+        adds them to the first. What is frozen has no view, and its part of `flat` is set to zero.
+        """
+        flat[:] = 0
+        first = {(id(slot.layer), slot.key): slot for slot in self.slots.values()}
+        taken: set[tuple[int, str]] = set()
+        pairs: list[tuple[Array, Array]] = []
+
+        def nest(layers: Sequence[Layer]) -> dict[str, Any]:
+            nested = {}
+            for i, layer in enumerate(layers):
+                views: dict[str, Any] = {}
+                for key in layer.parameter_shapes if layer.trainable else ():
+                    slot = first[id(layer), key]
+                    views[key] = self.view(flat, slot)
+                    if (id(layer), key) in taken:
+                        pairs.append((views[key], np.zeros_like(views[key])))
+                        views[key] = pairs[-1][1]
+                    taken.add((id(layer), key))
+                views.update(nest(layer.children))
+                if views:
+                    nested[str(i)] = views
+            return nested
+
+        views = nest(self.layers)
+
+        def add_shares() -> None:
+            for total, share in pairs:
+                total += share
+
+        return views, add_shares

@@ -1,0 +1,328 @@
+"""Training: the algorithm of the lecture. Take a batch, predict, measure the loss, send the
+gradient back, make a step; again and again, with the figures of every epoch written down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import backprop
+from .callbacks import Callback, ProgressBar
+from .data import batches, validation_rows
+from .errors import DivergenceError, check_count, check_flag, check_number, show
+from .losses import Loss, as_numbers, prepare_weight
+from .metrics import LossMetric, Metric, as_metric
+
+if TYPE_CHECKING:
+    from ._types import Array
+    from .model import Model
+    from .optimizers import Optimizer
+
+
+class History(dict[str, list[float]]):
+    """The figures of a training run: a list for each name, a number for each epoch.
+
+    Attributes
+    ----------
+    epochs : list of int
+        The number of each epoch, counted from 0.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs: list[int] = []
+
+    def add(self, epoch: int, figures: Mapping[str, float]) -> None:
+        """Write down an epoch."""
+        self.epochs.append(epoch)
+        for name, value in figures.items():
+            self.setdefault(name, []).append(value)
+
+
+def train_step(
+    model: Model,
+    loss: Callable[..., tuple[float, Array]],
+    optimizer: Optimizer,
+    x: Array,
+    y: Array,
+    weight: Array | None = None,
+) -> tuple[float, Array]:
+    """One step on checked arrays: predict, measure, send the gradient back, update.
+
+    Returns the loss and the predictions before the update. A loss or gradient that is not finite
+    raises `DivergenceError`, and the step is not made.
+    """
+    prediction, caches = backprop.forward(model.layers, x, training=True)
+    value, dy = loss(prediction, y, weight)
+    if not math.isfinite(value):
+        raise DivergenceError(f"the loss is {value}; {_blame_forward(model, x, y)}")
+    model.pull(dy, caches, need_dx=False)
+    g = model.gradients
+    if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # the sum may just overflow
+        raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
+    optimizer.step(model.parameters, g, model.spans)
+    return value, prediction
+
+
+def fit(
+    model: Model,
+    x: Any,
+    y: Any,
+    *,
+    loss: Any,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int | None,
+    validation_data: Any,
+    validation_split: float,
+    metrics: Iterable[Any],
+    callbacks: Iterable[Callback],
+    shuffle: bool,
+    sample_weight: Any,
+    initial_epoch: int,
+    verbose: Any,
+) -> History:
+    """Train a model; `Model.fit` describes it."""
+    check_optimizer(optimizer)
+    epochs = check_count("fit", "epochs", epochs, low=0)
+    initial_epoch = check_count("fit", "initial_epoch", initial_epoch, low=0)
+    shuffle = check_flag("fit", "shuffle", shuffle)
+    size = check_batch_size("fit", batch_size)
+    metrics = [as_metric(metric) for metric in listed("metrics", metrics)]
+    x, y, weight = check_data("fit", model, loss, x, y, sample_weight)
+    validation, rows = None, None
+    split = check_number("fit", "validation_split", validation_split, low=0, high=1, open_high=True)
+    if validation_data is not None:
+        if split:
+            raise ValueError("fit: give validation_data or validation_split, not both.")
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise TypeError("fit: validation_data must be (x, y) or (x, y, sample_weight).")
+        validation = check_data("fit: validation_data", model, loss, *validation_data)
+    elif split:
+        rows, held_back = validation_rows(len(x), split, model.split_seed)
+        w = None if weight is None else weight[held_back]
+        validation = (x[held_back], y[held_back], w)
+    callbacks = check_callbacks(callbacks, verbose)
+
+    monitors = {"loss": False, **{metric.name: metric.higher_is_better for metric in metrics}}
+    if len(monitors) != 1 + len(metrics):
+        raise ValueError(f"fit: two metrics have one name: {[metric.name for metric in metrics]}.")
+    if validation is not None:
+        monitors |= {f"val_{name}": higher for name, higher in monitors.items()}
+    n = len(x) if rows is None else len(rows)
+    steps = -(-n // (size or n))
+    for callback in callbacks:
+        callback.model = model
+        callback.params = {"epochs": epochs, "steps": steps, "monitors": monitors}
+    for callback in callbacks:
+        callback.on_train_begin()
+
+    model.history = history = History()
+    model.stop_training = False
+    by_batch = [callback for callback in callbacks if _looks_at_batches(callback)]
+    try:
+        for epoch in range(initial_epoch, epochs):
+            last_good = model.state_dict()
+            for callback in callbacks:
+                callback.on_epoch_begin(epoch)
+            order = batches(len(x), size, model.shuffle_rng if shuffle else None, rows)
+            try:
+                figures = _train_epoch(
+                    model, loss, optimizer, (x, y, weight), order, metrics, by_batch
+                )
+            except DivergenceError as error:
+                model.load_state_dict(last_good)
+                raise DivergenceError(
+                    f"Training stopped in epoch {epoch + 1}, {error} The weights are those before "
+                    "this epoch, or the best where EarlyStopping keeps them. Try a smaller "
+                    f"learning rate than in {optimizer!r}, or scale the data."
+                ) from None
+            if validation is not None:
+                after = evaluate_arrays(model, loss, metrics, *validation)
+                figures |= {f"val_{name}": value for name, value in after.items()}
+            history.add(epoch, figures)
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, figures)
+            if model.stop_training:
+                break
+    finally:
+        for callback in callbacks:
+            callback.on_train_end()
+    return history
+
+
+def _train_epoch(
+    model: Model,
+    loss: Any,
+    optimizer: Optimizer,
+    data: tuple[Array, Array, Array | None],
+    order: Iterable[Any],
+    metrics: Sequence[Metric],
+    callbacks: Sequence[Callback],
+) -> dict[str, float]:
+    """Make a step for each batch; return the means over the epoch."""
+    x, y, weight = data
+    formula = formula_of(loss)
+    mean_loss = LossMetric(loss, "loss")
+    for metric in metrics:
+        metric.reset()
+    with np.errstate(all="ignore"):  # what overflows is found by train_step, and told once
+        for step, rows in enumerate(order):
+            for callback in callbacks:
+                callback.on_train_batch_begin(step)
+            w = None if weight is None else weight[rows]
+            t = y[rows]
+            try:
+                value, p = train_step(model, formula, optimizer, model.convert(x[rows]), t, w)
+            except DivergenceError as error:
+                raise DivergenceError(f"step {step + 1}: {error}") from None
+            mean_loss.add(value, len(p))
+            for metric in metrics:
+                metric.update(p, t, w)
+            for callback in callbacks:
+                callback.on_train_batch_end(step, {"loss": value})
+    return {metric.name: metric.result() for metric in (mean_loss, *metrics)}
+
+
+def evaluate_arrays(
+    model: Model,
+    loss: Any,
+    metrics: Sequence[Metric],
+    x: Array,
+    y: Array,
+    weight: Array | None,
+    batch_size: int | None = 1024,
+) -> dict[str, float]:
+    """Loss and metrics in evaluation mode, on checked arrays, batch by batch."""
+    formula = formula_of(loss)
+    mean_loss = LossMetric(loss, "loss")
+    for metric in metrics:
+        metric.reset()
+    with np.errstate(all="ignore"):
+        for rows in batches(len(x), batch_size):
+            prediction = model(x[rows])
+            w = None if weight is None else weight[rows]
+            mean_loss.add(formula(prediction, y[rows], w)[0], len(prediction))
+            for metric in metrics:
+                metric.update(prediction, y[rows], w)
+    return {metric.name: metric.result() for metric in (mean_loss, *metrics)}
+
+
+# ---- the border: what comes in is checked here, before anything is changed -----------------------
+
+
+def check_data(
+    owner: str, model: Model, loss: Any, x: Any, y: Any, sample_weight: Any = None
+) -> tuple[Array, Array, Array | None]:
+    """Check inputs, targets and weights against the model and the loss."""
+    check_loss(model, loss)
+    x = as_numbers(f"{owner}: x", x)
+    if x.ndim == 0 or len(x) == 0:
+        raise ValueError(f"{owner}: x is empty, of shape {show(x.shape)}; expected rows of data.")
+    y = np.asarray(y)
+    if y.ndim == 0 or len(y) != len(x):
+        rows = "no rows" if y.ndim == 0 else f"{len(y)} rows"
+        raise ValueError(f"{owner}: x has {len(x)} rows, but y has {rows}.")
+    if isinstance(loss, Loss):
+        y = loss.prepare(y, model.prediction_shape(x), model.dtype)
+    elif y.dtype.kind == "f":
+        y = y.astype(model.dtype, copy=False)
+    weight = prepare_weight(sample_weight, (len(x),), model.dtype)
+    return x, y, weight
+
+
+def check_loss(model: Model, loss: Any) -> None:
+    """Refuse names and classes, and a loss on logits after a softmax or sigmoid."""
+    if isinstance(loss, (str, type)) or not callable(loss):
+        name = loss.__name__ if isinstance(loss, type) else "SoftmaxCrossEntropy"
+        raise TypeError(f"loss must be an instance, as in loss={name}(), got {loss!r}.")
+    last = model.layers[-1]
+    if getattr(loss, "takes_logits", False) and last.gives_probabilities:
+        raise ValueError(
+            f"{loss!r} takes logits, but the model ends with {last!r}. Remove that layer: the loss "
+            "contains it; for probabilities apply chainrule.softmax or chainrule.sigmoid to the "
+            "predictions."
+        )
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse names and classes."""
+    if isinstance(optimizer, (str, type)) or not callable(getattr(optimizer, "step", None)):
+        name = optimizer.__name__ if isinstance(optimizer, type) else "Adam"
+        raise TypeError(
+            f"optimizer must be an instance, as in optimizer={name}(lr=0.001), got {optimizer!r}."
+        )
+
+
+def check_batch_size(owner: str, batch_size: Any) -> int | None:
+    """None for all rows, or a positive integer."""
+    return None if batch_size is None else check_count(owner, "batch_size", batch_size)
+
+
+def listed(name: str, values: Any) -> list[Any]:
+    """Return a list from any sequence, and refuse what is none."""
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(f"{name} must be a list, as in {name}=[...], got {values!r}.")
+    return list(values)
+
+
+def check_callbacks(callbacks: Any, verbose: Any) -> list[Callback]:
+    """Return the callbacks, with one that shows progress where wanted."""
+    if verbose not in ("auto", 0, 1):
+        raise ValueError(f'fit: verbose must be "auto", 0 or 1, got {verbose!r}.')
+    chosen = listed("callbacks", callbacks)
+    for callback in chosen:
+        if not isinstance(callback, Callback):
+            hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
+            raise TypeError(f"callbacks: expected Callback objects, got {callback!r}{hint}.")
+    if verbose and not any(isinstance(callback, ProgressBar) for callback in chosen):
+        chosen.append(ProgressBar(every=0.5 if verbose == "auto" else 0.0))
+    return chosen
+
+
+def formula_of(loss: Any) -> Callable[..., tuple[float, Array]]:
+    """The loss to call on arrays that were checked; of a user's own, the results are checked."""
+    if isinstance(loss, Loss):
+        return loss.formula
+
+    def formula(prediction: Array, target: Array, weight: Array | None) -> tuple[float, Array]:
+        value, d = loss(prediction, target, weight)
+        d = np.asarray(d)
+        if d.shape != prediction.shape:
+            raise ValueError(
+                f"the loss {loss!r} gave a gradient of shape {show(d.shape)}, expected the "
+                f"predictions' shape {show(prediction.shape)}."
+            )
+        return float(value), d.astype(prediction.dtype, copy=False)
+
+    return formula
+
+
+def _looks_at_batches(callback: Callback) -> bool:
+    kind = type(callback)
+    return (
+        kind.on_train_batch_begin is not Callback.on_train_batch_begin
+        or kind.on_train_batch_end is not Callback.on_train_batch_end
+    )
+
+
+def _blame_forward(model: Model, x: Array, y: Array) -> str:
+    """Name the first thing on the way forward that is not finite."""
+    if not np.isfinite(x).all():
+        return "the inputs hold values that are not finite."
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        return "the targets hold values that are not finite."
+    for i, output in enumerate(model.activations(x)):
+        if not np.isfinite(output).all():
+            return f"the first output that is not finite is that of layer {i}, {model.layers[i]!r}."
+    return "all outputs are finite, so it is the loss itself that overflows."
+
+
+def _blame_backward(model: Model) -> str:
+    """Name the parameter nearest to the output whose gradient is not finite."""
+    names = [name for name, g in model.named_gradients().items() if not np.isfinite(g).all()]
+    layer = model.layers[int(names[-1].split(".")[0])]
+    return f"on the way back it is first that of {names[-1]}, in {layer!r}."
