@@ -86,10 +86,10 @@ class Dense(Layer):
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:  # x (..., in)
         if x.shape[-1:] != (self.in_features,):
             self.output_shape(x.shape)  # raises, with both shapes
-        y = (x if x.ndim <= 2 else _matrix(x)) @ self.W
+        y = _matrix(x) @ self.W  # (n, out)
         if self.bias:
             y += self.b
-        return y if x.ndim <= 2 else y.reshape(*x.shape[:-1], -1), x  # y (..., out)
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features), x
 
     def backward(
         self,
@@ -105,8 +105,10 @@ class Dense(Layer):
             grads["W"] = np.matmul(x.T, g, out=out.get("W"))
             if self.bias:
                 grads["b"] = sum_rows(g, out=out.get("b"))
-        dx = (g @ self.W.T).reshape(cache.shape) if need_dx else None
-        return dx, grads
+        if not need_dx:
+            return None, grads
+        dx = g @ self.W.T
+        return dx if cache.ndim == 2 else dx.reshape(cache.shape), grads
 
     def output_shape(self, input_shape: Shape) -> Shape:
         if input_shape[-1:] not in ((self.in_features,), (None,), (...,)):

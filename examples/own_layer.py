@@ -1,0 +1,88 @@
+"""A layer of one's own: a forward formula, a backward formula, and the check that they belong
+together. The layer then works everywhere: in a model, in training, in a file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from chainrule import (
+    Adam,
+    Dense,
+    GradientError,
+    Layer,
+    MeanSquaredError,
+    Model,
+    gradcheck,
+    initializers,
+    register_layer,
+)
+
+
+@register_layer
+class Sine(Layer):
+    """y = sin(w x), with one learned frequency w for each feature."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+        self.add_parameter("w", (features,), initializers.normal(10.0))
+
+    def forward(self, x, training=False):
+        return np.sin(self.w * x), x  # the cache is whatever backward will need
+
+    def backward(self, dy, x, out=None, need_dx=True):
+        dz = dy * np.cos(self.w * x)  # d sin(z) / dz = cos(z), z = w x
+        return dz * self.w, {"w": (dz * x).sum(axis=0)}  # dL/dx, {"w": dL/dw}
+
+
+class Wrong(Sine):
+    """The same with the sign of the derivative wrong, to see that the check notices."""
+
+    def backward(self, dy, x, out=None, need_dx=True):
+        dx, grads = super().backward(dy, x)
+        return -dx, grads
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="seed of data and network")
+    parser.add_argument("--quick", action="store_true", help="train for fewer epochs")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the model file")
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(arguments.seed)
+
+    error = gradcheck(Sine(3), rng.normal(size=(5, 3)))
+    print(f"Sine: the gradients agree with finite differences, worst relative error {error:.1e}")
+    try:
+        gradcheck(Wrong(3), rng.normal(size=(5, 3)))
+    except GradientError as refusal:
+        print(f"Wrong: {refusal}")
+
+    x = rng.uniform(-1, 1, (512, 1))
+    y = np.sin(6 * x) + 0.5 * np.sin(17 * x)  # what is to be learned
+    model = Model(Dense(1, 32), Sine(32), Dense(32, 1), seed=arguments.seed)
+    history = model.fit(
+        x,
+        y,
+        loss=MeanSquaredError(),
+        optimizer=Adam(lr=0.01),
+        epochs=60 if arguments.quick else 200,
+        verbose=0,
+    )
+    mse = history["loss"][-1]
+    print(f"Fitting a sum of two sines: mean squared error {history['loss'][0]:.3f} -> {mse:.2g}")
+
+    path = arguments.out / "own_layer.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model.save(path)
+    same = np.array_equal(Model.load(path).predict(x), model.predict(x))
+    print(f"Saved to {path} and loaded again: {'the same' if same else 'other'} predictions")
+    if mse > 0.05 or not same:
+        raise SystemExit("A right layer does better than that.")
+
+
+if __name__ == "__main__":
+    main()
