@@ -1,5 +1,5 @@
-"""Train on real handwritten digits in seconds, report the accuracy on digits never seen, and look at
-the mistakes. This is the whole job: data, network, training, early stopping, evaluation."""
+"""Train on real handwritten digits in seconds, report the accuracy on digits never seen, and look
+at the mistakes. This is the whole job: data, network, training, early stopping, evaluation."""
 
 from __future__ import annotations
 
@@ -72,10 +72,8 @@ def save_picture(model: Model, path: Path) -> bool:
     guess = model.predict(x).argmax(axis=1)
     wrong = np.flatnonzero(guess != y)[:6]
     figure = plt.figure(figsize=(10, 4), layout="constrained")
-    axes = figure.subplot_mosaic(
-        [["curves"] * 3 + ["0", "1", "2"], ["curves"] * 3 + ["3", "4", "5"]]
-    )
-    curves = axes.pop("curves")
+    axes = figure.subplot_mosaic("AAABCD;AAAEFG")
+    curves = axes.pop("A")
     epochs = np.array(model.history.epochs) + 1
     curves.plot(epochs, model.history["loss"], color="#0072B2", label="training")
     curves.plot(epochs, model.history["val_loss"], color="#D55E00", ls="--", label="validation")

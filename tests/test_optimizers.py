@@ -94,6 +94,14 @@ def test_rate_zero_and_no_parameters(name):
     assert p.tolist() == [1, -2]
 
 
+def test_without_a_state_any_vectors_will_do():
+    optimizer = cr.SGD(0.5)
+    for n, dtype in ((3, np.float32), (4, np.float32), (4, np.float64)):
+        p = np.ones(n, dtype)
+        optimizer.step(p, np.full(n, 1 / 3, dtype))
+        assert p.tolist() == (np.ones(n, dtype) - dtype(0.5) * np.full(n, 1 / 3, dtype)).tolist()
+
+
 def test_a_schedule_is_asked_for_each_step_from_zero():
     asked = []
     optimizer = cr.SGD(lambda step: asked.append(step) or 1 / (1 + step))

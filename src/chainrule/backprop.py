@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from ._types import Array
     from .layer import Layer
@@ -41,6 +43,8 @@ def backward(
         dy, g = backward_one(layers[i], dy, caches[i], views, need_dx or i > first)
         if g:
             grads[name] = g
+        if dy is None and i > first:
+            raise ValueError(f"{layers[i]!r}: backward gave no dx for the layer before it.")
     return (dy if need_dx else None), dict(reversed(grads.items()))
 
 
@@ -65,11 +69,15 @@ def _settle(layer: Layer, out: Mapping[str, Any], grads: Mapping[str, Any]) -> N
         if isinstance(view, dict):
             _settle(layer, view, grad or {})
         elif grad is None:
+            if grads.keys() - out.keys() and not layer.children:
+                raise ValueError(
+                    f"{layer!r}: backward gave gradients for {list(grads)}, not for {name!r}."
+                )
             view[...] = 0
-        elif grad.shape == view.shape:
+        elif np.shape(grad) == view.shape:
             view[...] = grad
         else:
             raise ValueError(
-                f"{layer!r}: backward gave a gradient of shape {grad.shape} for {name}, "
+                f"{layer!r}: backward gave a gradient of shape {np.shape(grad)} for {name}, "
                 f"expected the parameter's shape {view.shape}."
             )

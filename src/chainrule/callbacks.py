@@ -173,6 +173,11 @@ class ProgressBar(Callback):
     ----------
     every : float
         Seconds that lie between two lines at least; the first and the last epoch are always shown.
+
+    Examples
+    --------
+    >>> from chainrule import ProgressBar
+    >>> progress = ProgressBar(every=10.0)  # for fit(..., callbacks=[progress])
     """
 
     def __init__(self, every: float = 0.0) -> None:

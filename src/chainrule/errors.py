@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ._types import Array
 
 
 class GradientError(AssertionError):
@@ -29,7 +34,8 @@ def check_number(
     open_high: bool = False,
 ) -> float:
     """Return `value` as it came, or refuse it: a real number from `low` to `high`, never NaN."""
-    left, right = "(["[not open_low], ")]"[not open_high]
+    left = "(" if open_low or low == -math.inf else "["
+    right = ")" if open_high or high == math.inf else "]"
     wanted = f"a number in {left}{low:g}, {high:g}{right}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{owner}: {name} must be {wanted}, got {value!r}.")
@@ -55,6 +61,31 @@ def check_flag(owner: str, name: str, value: Any) -> bool:
     if type(value).__name__ not in ("bool", "bool_"):
         raise TypeError(f"{owner}: {name} must be True or False, got {value!r}.")
     return bool(value)
+
+
+def as_numbers(what: str, values: Any) -> Array:
+    """Return an array of real numbers, or refuse texts, objects, complex numbers, ragged lists."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"{what} must be an array of numbers, got rows of unequal length."
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{what} must be real numbers, got an array of dtype {array.dtype}.")
+    return array
+
+
+def cast(what: str, array: Array, dtype: Any) -> Array:
+    """Return an array in another dtype, uncopied if it has it; refuse finite values beyond it."""
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(dtype, copy=False)
+    except FloatingPointError:
+        raise ValueError(
+            f"{what} holds values too large for {np.dtype(dtype)}; scale the data, or use "
+            'Model(..., dtype="float64").'
+        ) from None
 
 
 def show(shape: tuple[Any, ...]) -> str:

@@ -4,20 +4,20 @@ of the layers. Nothing in a file is ever executed: layers are built from registe
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import json
 import math
 import os
 import secrets
 import zipfile
-import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .errors import show
-from .layer import Layer, registered_layer
+from .layer import Layer, is_registered, registered_layer
 from .parameters import unique
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DESCRIPTION = "model"  # the member that holds the JSON
-HEADER = 4096  # bytes that the header of one array may take
+HEADER = 128  # bytes before the numbers of an array of one axis, as NumPy writes them
+MAX_HEADER = 4096
+MAX_DESCRIPTION = 16 << 20  # bytes
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 
@@ -49,29 +51,40 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 def load(cls: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
     """Build the model of a file; whatever is wrong with the file is a `ValueError`."""
-    path = os.fspath(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-            if len(sizes) != len(archive.infolist()):
-                raise ValueError("two of its members have one name.")
-            if f"{DESCRIPTION}.npy" not in sizes:
-                raise ValueError("it has no description of a model.")
-            read = _reader(archive)
-            description = json.loads(read(DESCRIPTION).tobytes())
-            layers, dtype = _check(description)
-            _fill(layers, dtype, sizes, read)
-    except ValueError as error:
-        raise ValueError(f"{path!r} is not a model file that can be loaded: {error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, RuntimeError) as error:
-        raise ValueError(f"{path!r} is not a model file, or it is damaged: {error}") from None
-    return cls(*layers, seed=description["seed"], dtype=dtype)
+    with open(path, "rb") as file:  # what the operating system refuses stays an OSError
+        try:
+            return _load(cls, file)
+        except Exception as error:  # damaged archives and headers fail in many ways
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a bad offset
+                raise
+            raise ValueError(
+                f"{os.fspath(path)!r} is not a model file that can be loaded: {error}"
+            ) from error
+
+
+def _load(cls: type[AnyModel], file: IO[bytes]) -> AnyModel:
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        sizes = {member.filename.removesuffix(".npy"): member.file_size for member in members}
+        if len(sizes) != len(members):
+            raise ValueError("two of its members have one name.")
+        if DESCRIPTION not in sizes:
+            raise ValueError("it has no description of a model.")
+        if min(member.header_offset for member in members) or not _ends_as_archive(file):
+            raise ValueError("there are bytes before or behind the archive.")
+        if sizes[DESCRIPTION] > MAX_DESCRIPTION:
+            raise ValueError(f"its description is larger than {MAX_DESCRIPTION} bytes.")
+        size = (sizes[DESCRIPTION] - HEADER,)
+        text = _read(archive, DESCRIPTION, size, "uint8").tobytes()
+        layers, dtype, seed = _check(json.loads(text))
+        _fill(layers, dtype, sizes, archive)
+    return cls(*layers, seed=seed, dtype=dtype)
 
 
 def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> None:
     """Write a file beside `path`, flush it to the disk and move it into place."""
     path = os.path.realpath(path)
-    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
+    temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
             write(file)
@@ -99,13 +112,16 @@ def _describe(layers: tuple[Layer, ...], seen: dict[int, str], prefix: str) -> l
             continue
         seen[id(layer)] = name
         kind = type(layer).__name__
-        if registered_layer(kind) is not type(layer):
-            raise TypeError(f"{layer!r}: another class is registered under the name {kind}.")
+        if not is_registered(type(layer)):
+            raise TypeError(
+                f"{layer!r} cannot be saved: its class is not registered. Decorate it with "
+                "@chainrule.register_layer."
+            )
         arguments = {}
         for key, value in layer.config().items():
             if isinstance(value, tuple) and value and value is layer.children:
                 arguments[key] = _describe(value, seen, f"{name}.")
-            elif not callable(value):  # an initializer has done its work: the values are saved
+            elif not layer.is_initializer(value):  # that has done its work: the values are saved
                 arguments[key] = _plain(layer, key, value)
         described.append({"class": kind, "arguments": arguments, "trainable": layer.trainable})
     return described
@@ -125,20 +141,23 @@ def _plain(layer: Layer, key: str, value: Any) -> Any:
     )
 
 
-def _check(description: Any) -> tuple[list[Layer], str]:
+def _check(description: Any) -> tuple[list[Layer], str, int]:
     """Build the layers of a description, after a look at its version."""
-    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
+    if not isinstance(description, dict):
         raise ValueError("its description is none of chainrule's.")
-    if description["format"] > FORMAT:
+    version, dtype, seed = (description.get(key) for key in ("format", "dtype", "seed"))
+    if type(version) is not int or version < 1:
+        raise ValueError(f"its format is {version!r}.")
+    if version > FORMAT:
         raise ValueError(
-            f"it has format {description['format']}, this version reads up to {FORMAT}; it takes "
+            f"it has format {version}, this version reads up to {FORMAT}; it takes "
             f"chainrule {description.get('chainrule')} or later."
         )
-    if description.get("dtype") not in ("float32", "float64"):
-        raise ValueError(f"its dtype is {description.get('dtype')!r}.")
-    if not isinstance(description.get("seed"), int):
-        raise ValueError("its seed is not a number.")
-    return _build(description["layers"], {}, ""), description["dtype"]
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"its dtype is {dtype!r}.")
+    if type(seed) is not int:
+        raise ValueError(f"its seed is {seed!r}.")
+    return _build(description["layers"], {}, ""), dtype, seed
 
 
 def _build(described: Any, built: dict[str, Layer], prefix: str) -> list[Layer]:
@@ -150,7 +169,8 @@ def _build(described: Any, built: dict[str, Layer], prefix: str) -> list[Layer]:
             layers.append(built[entry["same_as"]])
             continue
         kind = registered_layer(entry["class"])
-        arguments, positional = dict(entry["arguments"]), []
+        arguments = {key: _tuples(value) for key, value in entry["arguments"].items()}
+        positional: Any = ()
         for parameter in inspect.signature(kind.__init__).parameters.values():
             if parameter.kind is parameter.VAR_POSITIONAL and parameter.name in arguments:
                 positional = arguments.pop(parameter.name)
@@ -164,38 +184,51 @@ def _build(described: Any, built: dict[str, Layer], prefix: str) -> list[Layer]:
     return layers
 
 
-def _reader(archive: zipfile.ZipFile) -> Callable[[str], Array]:
-    def read(name: str) -> Array:
-        with archive.open(f"{name}.npy") as member:
-            return np.lib.format.read_array(member, allow_pickle=False)
-
-    return read
+def _tuples(value: Any) -> Any:
+    """JSON has one kind of list; arguments are tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _fill(
-    layers: list[Layer], dtype: str, sizes: dict[str, int], read: Callable[[str], Array]
-) -> None:
-    """Give the layers their arrays, once names, sizes and shapes have been found right."""
+def _ends_as_archive(file: IO[bytes]) -> bool:
+    """Whether the record that ends an archive, of 22 bytes without a comment, ends the file."""
+    file.seek(-22, os.SEEK_END)
+    return file.read(4) == b"PK\x05\x06"
+
+
+def _read(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: str) -> Array:
+    """Read one array, once its header tells what is expected; never more, never a pickle."""
+    with archive.open(f"{name}.npy") as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError(f"its array {name} has another version of NumPy's format.")
+        found, fortran, kind = np.lib.format.read_array_header_1_0(member)
+        if found != shape or kind != np.dtype(dtype) or fortran:
+            raise ValueError(
+                f"its array {name} is {kind} of shape {show(found)}, expected {dtype} of shape "
+                f"{show(shape)}."
+            )
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        data = member.read(size)
+        if len(data) != size or member.read(1):
+            raise ValueError(f"its array {name} has not the length that its shape tells.")
+    return np.frombuffer(data, dtype).reshape(shape).copy()
+
+
+def _fill(layers: list[Layer], dtype: str, sizes: dict[str, int], archive: zipfile.ZipFile) -> None:
+    """Give the layers their arrays, once names and sizes have been found right."""
     wanted: dict[str, tuple[Layer, str, tuple[int, ...]]] = {}
     for name, layer in unique(layers).items():
         for key, shape in layer.parameter_shapes.items():
             wanted[name + key] = (layer, key, shape)
         for key, array in layer.own_buffers().items():
             wanted[name + key] = (layer, key, array.shape)
-    members = {f"{name}.npy" for name in [*wanted, DESCRIPTION]}
-    if members != sizes.keys():
+    names = {*wanted, DESCRIPTION}
+    if names != sizes.keys():
         raise ValueError(
-            f"arrays are missing or too many: missing {sorted(members - sizes.keys())}, unknown "
-            f"{sorted(sizes.keys() - members)}."
+            f"arrays are missing or too many: missing {sorted(names - sizes.keys())}, unknown "
+            f"{sorted(sizes.keys() - names)}."
         )
     for name, (_, _, shape) in wanted.items():
-        if sizes[f"{name}.npy"] > math.prod(shape) * 8 + HEADER:
-            raise ValueError(f"its array {name} is larger than {show(shape)} takes.")
+        if not 0 < sizes[name] - math.prod(shape) * np.dtype(dtype).itemsize <= MAX_HEADER:
+            raise ValueError(f"its array {name} has not the size that {show(shape)} takes.")
     for name, (layer, key, shape) in wanted.items():
-        array = read(name)
-        if array.shape != shape or array.dtype != dtype:
-            raise ValueError(
-                f"its array {name} is {array.dtype} of shape {show(array.shape)}, expected {dtype} "
-                f"of shape {show(shape)}."
-            )
-        layer.put(key, array)
+        layer.put(key, _read(archive, name, shape, dtype))

@@ -4,13 +4,13 @@ differences in float64 under a random cotangent decide, for a layer, a whole mod
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from . import backprop
-from .errors import GradientError, check_count, check_number, show
+from .errors import GradientError, as_numbers, check_count, check_number, show
 from .layer import Layer
 from .parameters import FlatParameters, unique
 
@@ -48,17 +48,23 @@ def numerical_gradient(f: Callable[[Array], float], x: Any, eps: float = 1e-6) -
     J. Nocedal, S. Wright, *Numerical Optimization*, Springer 2006, section 8.1.
     """
     eps = check_number("numerical_gradient", "eps", eps, low=0, open_low=True)
-    x = np.array(x, dtype=np.float64)
+    x = as_numbers("numerical_gradient: x", x).astype(np.float64)
     gradient: Array = np.empty_like(x)
     for i in np.ndindex(x.shape):
         here, h = x[i], eps * max(1.0, abs(x[i]))
         x[i] = here + h
-        above = float(f(x))
+        above = _number(f(x))
         x[i] = here - h
-        below = float(f(x))
+        below = _number(f(x))
         x[i] = here
         gradient[i] = (above - below) / (2 * h)
     return gradient
+
+
+def _number(value: Any) -> float:
+    if np.ndim(value) != 0:
+        raise TypeError(f"numerical_gradient: f must return a number, got shape {np.shape(value)}.")
+    return float(value)
 
 
 def gradcheck(
@@ -133,10 +139,11 @@ def gradcheck(
     atol = check_number("gradcheck", "atol", atol, low=0)
     rtol = check_number("gradcheck", "rtol", rtol, low=0)
     max_elements = check_count("gradcheck", "max_elements", max_elements, low=0)
-    rng = np.random.default_rng(seed)
+    # A stream of its own: inputs are often drawn from default_rng(seed) too, and must not be v.
+    rng = np.random.default_rng([check_count("gradcheck", "seed", seed, low=0), 0x9C0DE])
     layers = (subject,) if isinstance(subject, Layer) else getattr(subject, "layers", None)
     if layers is not None:
-        f, variables = _of_layers(layers, x, training, rng)
+        f, variables = _of_layers(subject, layers, x, training, rng)
     elif callable(subject) and not isinstance(subject, type):
         f, variables = _of_loss(subject, x, target, sample_weight)
     else:
@@ -168,6 +175,7 @@ class _Slopes(NamedTuple):
 
     left: Array
     right: Array
+    width: Array  # how far the two sides of kinks lie apart, added up over the outputs
     noise: Array  # how far rounding alone can take them
 
     @property
@@ -180,7 +188,7 @@ _Function = Callable[[], "Array"]
 
 
 def _of_layers(
-    layers: Sequence[Layer], x: Any, training: bool, rng: np.random.Generator
+    subject: Any, layers: Sequence[Layer], x: Any, training: bool, rng: np.random.Generator
 ) -> tuple[_Function, list[_Variable]]:
     single = layers[0] if len(layers) == 1 and not layers[0].children else None
     layers = copy.deepcopy(tuple(layers))
@@ -204,25 +212,32 @@ def _of_layers(
     v = rng.standard_normal(y.shape)
     v_before = v.copy()
     views, add_shares = flat.gradient_views(flat.gradients)
-    dx, grads = backprop.backward(layers, v, caches, views)
+    try:
+        dx, grads = backprop.backward(layers, v, caches, views)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise GradientError(f"{subject!r}: backward does not work: {error}") from error
     add_shares()
     _expect_unchanged("x", xs, before)
     _expect_unchanged("y", [y], [y_before])
     _expect_unchanged("dy", [v], [v_before])
+    dxs = dx if several else (dx,)
+    if not isinstance(dxs, tuple) or len(dxs) != len(xs):
+        raise GradientError(f"{subject!r}: dx must be a tuple of {len(xs)} arrays, got {dx!r}.")
 
     variables = []
-    dxs = dx if several else (dx,)
-    for i, (part, d) in enumerate(zip(xs, dxs, strict=True)):  # type: ignore[arg-type]
+    for i, (part, d) in enumerate(zip(xs, dxs, strict=True)):
         if part.dtype.kind == "f":
             name = f"x[{i}]" if several else "x"
             if d is None or np.shape(d) != part.shape:
                 got = "None" if d is None else f"shape {show(np.shape(d))}"
-                raise GradientError(f"d{name} must have x's shape {show(part.shape)}, got {got}.")
+                raise GradientError(
+                    f"{subject!r}: d{name} must have x's shape {show(part.shape)}, got {got}."
+                )
             variables.append(_Variable(name, part, d))
     gradients = flat.named(flat.gradients)
     for name, value in flat.named(flat.values).items():
         slot = flat.slots[name]
-        if slot.layer.trainable:
+        if slot.layer._trainable:
             if single is not None and slot.key not in grads.get("0", {}):
                 raise GradientError(f"{single!r}: backward returned no gradient for {slot.key!r}.")
             shown = slot.key if single is not None else name
@@ -231,7 +246,7 @@ def _of_layers(
 
 
 def _of_loss(loss: Any, x: Any, target: Any, weight: Any) -> tuple[_Function, list[_Variable]]:
-    prediction = _as_variable(x)
+    prediction = as_numbers("gradcheck: prediction", x).astype(np.float64)
     before = prediction.copy()
     _, d = loss(prediction, target, weight)
     _expect_unchanged("the prediction", [prediction], [before])
@@ -248,8 +263,8 @@ def _of_loss(loss: Any, x: Any, target: Any, weight: Any) -> tuple[_Function, li
 
 def _as_variable(x: Any) -> Array:
     """Return a copy to be moved: numbers as float64, integers as they are."""
-    x = np.array(x)
-    return x if x.dtype.kind in "iub" else x.astype(np.float64)
+    x = as_numbers("gradcheck: x", x)
+    return x.copy() if x.dtype.kind in "iub" else x.astype(np.float64)
 
 
 def _expect_unchanged(name: str, now: Sequence[Array], before: Sequence[Array]) -> None:
@@ -258,32 +273,27 @@ def _expect_unchanged(name: str, now: Sequence[Array], before: Sequence[Array]) 
             raise GradientError(f"{name} was changed in place; forward and backward must not.")
 
 
-def _slopes(f: _Function, value: Array, steps: Sequence[Array]) -> _Slopes:
-    """Difference quotients of the sum of f's terms for steps of `value`, which is put back."""
+def _slopes(f: _Function, value: Array, steps: Iterable[tuple[Array, float]]) -> _Slopes:
+    """Slopes of the sum of f's terms for each (step of `value`, its length); value is put back."""
     start, here = value.copy(), f()
-    left, right, noise = [], [], []
-    for step in steps:
+    rounding = 8 * np.finfo(np.float64).eps * np.abs(here)
+    found = []
+    for step, h in steps:
         value[...] = start + step
-        above = f()
+        above = f() - here
         value[...] = start - step
-        below = f()
-        right.append(float((above - here).sum()))
-        left.append(float((here - below).sum()))
-        moved = here[(above != here) | (below != here)]
-        noise.append(8 * np.finfo(np.float64).eps * float(np.abs(moved).sum()))
+        below = here - f()
+        bend = np.abs(above - below)
+        sharp = bend > 1e-3 * np.maximum(np.abs(above), np.abs(below)) + rounding
+        noise = rounding[(above != 0) | (below != 0)].sum()
+        found.append([below.sum() / h, above.sum() / h, bend[sharp].sum() / h, noise / h])
     value[...] = start
-    return _Slopes(np.array(left), np.array(right), np.array(noise))
+    return _Slopes(*np.array(found).T)
 
 
-def _errors(
-    claimed: Array, slopes: _Slopes, scale: float, rules: _Rules
-) -> tuple[Array, Array, Array]:
-    """Error, tolerance, and whether there is a kink, for each point."""
-    low, high = np.minimum(slopes.left, slopes.right), np.maximum(slopes.left, slopes.right)
-    kink = high - low > 1e-2 * scale + 2 * slopes.noise
-    outside = np.maximum(np.maximum(low - claimed, claimed - high), 0)
-    error = np.where(kink, outside, np.abs(claimed - slopes.middle))
-    return error, rules.atol * scale + rules.rtol * np.abs(slopes.middle) + slopes.noise, kink
+def _errors(claimed: Array, slopes: _Slopes) -> Array:
+    """How far each claim lies from the slope, or from the slopes on both sides of a kink."""
+    return np.maximum(np.abs(claimed - slopes.middle) - slopes.width / 2, 0)  # NaN stays
 
 
 def _relative(error: Array, scale: float, noise: Array) -> float:
@@ -299,22 +309,23 @@ def _elements(
     entries = list(np.ndindex(variable.value.shape)) if entries is None else entries
     if not entries:
         return 0.0
-    steps, sizes = [], []
-    for i in entries:
-        step = np.zeros_like(variable.value)
-        step[i] = rules.eps * max(1.0, abs(variable.value[i]))
-        steps.append(step)
-        sizes.append(step[i])
-    h = np.array(sizes)
-    slopes = _Slopes(*(part / h for part in _slopes(f, variable.value, steps)))
+
+    def steps() -> Iterator[tuple[Array, float]]:
+        for i in entries:
+            step = np.zeros_like(variable.value)
+            step[i] = rules.eps * max(1.0, abs(variable.value[i]))
+            yield step, step[i]
+
+    slopes = _slopes(f, variable.value, steps())
     claimed = np.array([variable.gradient[i] for i in entries])
     scale = float(np.abs(slopes.middle).max())
-    error, allowed, kink = _errors(claimed, slopes, scale, rules)
+    error = _errors(claimed, slopes)
+    allowed = rules.atol * scale + rules.rtol * np.abs(slopes.middle) + slopes.noise
     bad = ~(error <= allowed)
     if bad.any():
         n = int(np.argmax(np.where(bad, np.where(np.isnan(error), np.inf, error), -1)))
         side = ""
-        if kink[n]:
+        if slopes.width[n] > allowed[n]:
             side = (
                 f" There is a kink at this entry: the slope is {slopes.left[n]:.6g} on its left, "
                 f"{slopes.right[n]:.6g} on its right; check at a point away from it."
@@ -332,19 +343,17 @@ def _directions(
 ) -> float:
     """Check along random directions; where one fails, look for an entry to name."""
     worst = 0.0
-    size = variable.value.size
     for _ in range(DIRECTIONS):
         u = rng.standard_normal(variable.value.shape)
-        claimed = np.array([float((variable.gradient * u).sum())])
-        h = rules.eps
-        slopes = _Slopes(*(part / h for part in _slopes(f, variable.value, [h * u])))
-        # The size that a sum of this many products of random sign has
-        scale = max(float(np.sqrt((variable.gradient**2).sum())), abs(float(slopes.middle[0])))
-        error, allowed, _ = _errors(claimed, slopes, scale, rules)
-        if not error[0] <= allowed[0]:
+        with np.errstate(invalid="ignore", over="ignore"):
+            claimed = np.array([(variable.gradient * u).sum()])
+        slopes = _slopes(f, variable.value, [(rules.eps * u, rules.eps)])
+        scale = float(np.abs(variable.gradient).max())
+        error = _errors(claimed, slopes)
+        if not error[0] <= rules.atol * scale + slopes.noise[0]:
             largest = np.argsort(-np.abs(variable.gradient), axis=None)[:50]
-            chosen = {*map(int, largest), *map(int, rng.choice(size, 50))}
-            entries = [tuple(map(int, np.unravel_index(n, variable.value.shape))) for n in chosen]
+            chosen = {*map(int, largest), *map(int, rng.choice(u.size, 50))}
+            entries = [tuple(map(int, np.unravel_index(n, u.shape))) for n in chosen]
             _elements(subject, f, variable, rules, rng, entries)
             raise GradientError(
                 f"{subject!r}: the derivative of L along a random direction of {variable.name} is "

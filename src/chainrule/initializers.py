@@ -155,8 +155,8 @@ ones = constant(1.0)
 def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Inputs and outputs of a unit: W has shape (..., in, out); a vector counts for both."""
     if len(shape) < 2:
-        return (shape[0],) * 2 if shape else (1, 1)
-    return math.prod(shape[:-1]), shape[-1]
+        shape = (*shape, *shape) or (1, 1)
+    return max(1, math.prod(shape[:-1])), max(1, shape[-1])
 
 
 def _normal(

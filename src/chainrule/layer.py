@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .errors import check_flag
+from .errors import as_numbers, check_count, check_flag, show
 from .initializers import he_normal
 from .parameters import NamedArrays
 
@@ -121,17 +121,23 @@ class Layer:
     ) -> None:
         """Declare a learned array. It is drawn when it is first looked at, or by the model."""
         self._check_new_name(name)
+        kind = type(self).__name__
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(
+                f"{kind}: the shape of {name} must be a tuple, as in (3,), got {shape!r}."
+            )
+        shape = tuple(check_count(kind, f"each size of {name}", size, low=0) for size in shape)
         if not callable(init):
             raise TypeError(
-                f"{type(self).__name__}: init must be a function (rng, shape, dtype) -> array such "
+                f"{kind}: init must be a function (rng, shape, dtype) -> array such "
                 f"as chainrule.initializers.he_normal, got {init!r}."
             )
-        self._parameters[name] = (tuple(shape), init)
+        self._parameters[name] = (shape, init)
 
     def add_buffer(self, name: str, value: Array) -> None:
         """Declare an array that is kept and saved but not learned, with its first value."""
         self._check_new_name(name)
-        array = np.array(value, dtype=np.float32)
+        array = np.array(as_numbers(f"{type(self).__name__}: {name}", value), dtype=np.float32)
         self._buffers[name] = array.shape
         self.__dict__[name] = array
 
@@ -169,13 +175,11 @@ class Layer:
 
     def __getattr__(self, name: str) -> Any:
         """Draw a parameter, or seed the generator, when it is first looked at."""
-        if name.startswith("__") or "_parameters" not in self.__dict__:
-            if name == "_parameters":
-                raise RuntimeError(f"{type(self).__name__}: call super().__init__() first.")
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
+        if "_parameters" not in self.__dict__ and not name.startswith("__"):
+            raise RuntimeError(f"{type(self).__name__}: call super().__init__() first.")
         if name == "rng":
             self.__dict__["rng"] = np.random.default_rng()
-        elif name in self._parameters:
+        elif name in self.__dict__.get("_parameters", ()):
             shape, init = self._parameters[name]
             self._drawn_from_system.add(name)
             self.__dict__[name] = self._draw(name, shape, init, np.float32)
@@ -183,32 +187,35 @@ class Layer:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
         return self.__dict__[name]
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Copy into the array of a parameter or buffer; set anything else as it is."""
+    def __setattr__(self, name: str, given: Any) -> None:
+        """Copy into the array of a parameter or buffer; set anything else as it is.
+
+        A parameter that is set before it was drawn is float64 if it is set to a float64 array.
+        """
         if name in self._parameters:
             shape = self._parameters[name][0]
         elif name in self._buffers:
             shape = self._buffers[name]
         else:
-            object.__setattr__(self, name, value)
+            object.__setattr__(self, name, given)
             return
-        value = np.asarray(value)
-        if value.dtype.kind not in "fiub" or value.shape != shape:
+        value = as_numbers(f"{self!r}: {name}", given)
+        if value.shape != shape:
             raise ValueError(
-                f"{self!r}: {name} must be an array of numbers of shape {shape}, got shape "
-                f"{value.shape} of dtype {value.dtype}."
+                f"{self!r}: {name} must have shape {show(shape)}, got {show(value.shape)}."
             )
         if name in self.__dict__:
             self.__dict__[name][...] = value
         else:
-            self.__dict__[name] = np.array(value, dtype=np.float32)
+            kept = isinstance(given, np.ndarray) and given.dtype == np.float64
+            self.__dict__[name] = np.array(value, np.float64 if kept else np.float32)
         self._drawn_from_system.discard(name)
 
     def _check_new_name(self, name: str) -> None:
         if not (isinstance(name, str) and name.isidentifier()) or hasattr(type(self), name):
             raise ValueError(f"{type(self).__name__}: {name!r} cannot name an array of a layer.")
-        if name in self._parameters or name in self._buffers:
-            raise ValueError(f"{type(self).__name__}: {name!r} is declared twice.")
+        if name in self._parameters or name in self.__dict__:
+            raise ValueError(f"{type(self).__name__}: {name!r} is an attribute already.")
 
     def _draw(
         self, name: str, shape: tuple[int, ...], init: Initializer, dtype: DTypeLike
@@ -216,7 +223,8 @@ class Layer:
         values = np.asarray(init(self.rng, shape, dtype))
         if values.shape != shape:
             raise ValueError(
-                f"{self!r}: the initializer of {name} gave shape {values.shape}, not {shape}."
+                f"{self!r}: the initializer of {name} gave shape {show(values.shape)}, not "
+                f"{show(shape)}."
             )
         return values.astype(dtype, copy=False)
 
@@ -259,9 +267,17 @@ class Layer:
         """Belong to a model from now on, and draw from the generator that it hands out."""
         self.__dict__.update(_model=weakref.ref(model), rng=rng)
 
+    def leave(self) -> None:
+        """Belong to no model, after one that could not be built."""
+        self.__dict__["_model"] = None
+
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles belong to no model."""
         return {**self.__dict__, "_model": None}
+
+    def is_initializer(self, value: Any) -> bool:
+        """Whether a parameter was declared with this value as its initializer."""
+        return any(value is init for _, init in self._parameters.values())
 
     # ---- how a layer is printed and saved -------------------------------------------------------
 
@@ -271,7 +287,7 @@ class Layer:
         for name, argument in inspect.signature(type(self).__init__).parameters.items():
             if name not in ("self", "rng") and argument.kind is not argument.VAR_KEYWORD:
                 if name not in self.__dict__:
-                    raise AttributeError(
+                    raise TypeError(
                         f"{type(self).__name__} keeps no attribute {name!r}, so it cannot be saved:"
                         f" write self.{name} = {name} in its __init__."
                     )
@@ -287,16 +303,23 @@ class Layer:
         shown = []
         try:
             arguments = self._arguments()
-        except AttributeError:
+        except TypeError:
             return f"{type(self).__name__}(...)"
         for argument, value in arguments:
             if argument.kind is argument.VAR_POSITIONAL:
                 shown += [repr(item) for item in value]
             elif argument.default is argument.empty:
                 shown.append(repr(value))
-            elif value is not argument.default and value != argument.default:
+            elif not _same(value, argument.default):
                 shown.append(f"{argument.name}={getattr(value, '__name__', repr(value))}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return one is other or bool(one == other)
+    except ValueError:  # an array among them
+        return False
 
 
 _registry: dict[str, type[Layer]] = {}
@@ -347,3 +370,8 @@ def registered_layer(name: str) -> type[Layer]:
             "@chainrule.register_layer before loading."
         )
     return _registry[name]
+
+
+def is_registered(cls: type[Layer]) -> bool:
+    """Whether a file can name this class."""
+    return _registry.get(cls.__name__) is cls

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import numerics
-from .errors import check_number, show
+from .errors import as_numbers, cast, check_number, show
 
 if TYPE_CHECKING:
     from ._types import Array
@@ -31,9 +31,9 @@ class Loss:
     def __call__(
         self, prediction: Array, target: Array, sample_weight: Array | None = None
     ) -> tuple[float, Array]:
-        prediction = np.asarray(prediction)
+        prediction = as_numbers(f"{self!r}: prediction", prediction)
         if prediction.dtype.kind != "f":
-            prediction = as_numbers(f"{self!r}: prediction", prediction).astype(np.float64)
+            prediction = prediction.astype(np.float64)
         target = self.prepare(target, prediction.shape, prediction.dtype)
         weight = prepare_weight(sample_weight, target.shape[:1], prediction.dtype)
         with np.errstate(all="ignore"):  # infinities are allowed; what has no limit becomes NaN
@@ -77,9 +77,8 @@ class MeanSquaredError(Loss):
     """
 
     def prepare(self, target: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        return same_shape(self, as_numbers(f"{self!r}: target", target), shape).astype(
-            dtype, copy=False
-        )
+        target = same_shape(self, as_numbers(f"{self!r}: target", target), shape)
+        return cast(f"{self!r}: target", target, dtype)
 
     def formula(
         self, prediction: Array, target: Array, weight: Array | None
@@ -89,7 +88,7 @@ class MeanSquaredError(Loss):
         if weight is None:
             return float(np.vdot(r, r)) / r.size, d
         w = by_row(weight, r.ndim)
-        return float(np.vdot(r, w * r)) / r.size, w * d
+        return float(times(w, r * r).sum()) / r.size, times(w, d)
 
 
 class BinaryCrossEntropy(Loss):
@@ -142,7 +141,7 @@ class BinaryCrossEntropy(Loss):
         if weight is None:
             return float(losses.sum()) / z.size, d
         w = by_row(weight, z.ndim)
-        return float((w * losses).sum()) / z.size, w * d
+        return float(times(w, losses).sum()) / z.size, times(w, d)
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -194,26 +193,28 @@ class SoftmaxCrossEntropy(Loss):
             raise ValueError(f"{self!r}: predictions must be (N, ..., classes), got {show(shape)}.")
         if 0 in shape:
             raise ValueError(f"{self!r}: the batch is empty; there is nothing to take a mean of.")
-        if target.ndim == len(shape):
-            return self._prepare_probabilities(same_shape(self, target, shape), dtype)
+        if target.shape == shape:
+            return self._prepare_probabilities(target, dtype)
         if target.shape != shape[:-1]:
+            hint = " Pass target[..., 0]." if target.shape == (*shape[:-1], 1) else ""
             raise ValueError(
                 f"{self!r}: for predictions of shape {show(shape)} the target must be class "
                 f"indices of shape {show(shape[:-1])} or probabilities of shape {show(shape)}, got "
-                f"{show(target.shape)}."
+                f"{show(target.shape)}.{hint}"
             )
         if target.dtype.kind == "f":
             raise TypeError(
                 f"{self!r}: class indices must be integers, got {target.dtype}; if they are whole "
                 "numbers, pass target.astype(int)."
             )
-        low, high, classes = int(target.min()), int(target.max()), shape[-1]
-        if low < 0 or high >= classes:
+        t, classes = target.astype(np.intp, copy=False), shape[-1]
+        if t.view(np.uintp).max() >= classes:  # as unsigned numbers, negative ones are the largest
+            low, high = int(target.min()), int(target.max())
             raise ValueError(
                 f"{self!r}: class indices must be from 0 to {classes - 1}, for predictions with "
                 f"{classes} classes; got {low if low < 0 else high}."
             )
-        return target.astype(np.intp, copy=False)
+        return t
 
     def _prepare_probabilities(self, target: Array, dtype: Any) -> Array:
         target = in_unit_interval(self, target).astype(dtype, copy=False)
@@ -230,54 +231,46 @@ class SoftmaxCrossEntropy(Loss):
     def formula(
         self, prediction: Array, target: Array, weight: Array | None
     ) -> tuple[float, Array]:
-        z = prediction.reshape(-1, prediction.shape[-1])  # (n, C), n the product of the axes before
-        indices = target.ndim < prediction.ndim
-        t = target.reshape(-1) if indices else target.reshape(z.shape)
+        z, t, indices = prediction, target, target.ndim < prediction.ndim
+        if z.ndim > 2:  # n is the product of all axes before the classes
+            z = z.reshape(-1, z.shape[-1])  # (n, C)
+            t = t.reshape(-1) if indices else t.reshape(z.shape)  # (n,) or (n, C)
         w = None if weight is None else np.repeat(weight, len(z) // len(weight))
-        value, d = self._mean(z - z.max(axis=1, keepdims=True), t, w, indices)
+        value, d = self._mean(z - np.maximum.reduce(z, axis=1, keepdims=True), t, w, indices)
         if not math.isfinite(value):  # logits of ±inf may still have a limit
             value, d = self._mean(numerics.shift(z), t, w, indices)
-        return value, d.reshape(prediction.shape)
+        return value, d if d.ndim == prediction.ndim else d.reshape(prediction.shape)
 
     def _mean(
         self, z: Array, t: Array, w: Array | None, indices: bool
     ) -> tuple[float, Array]:  # z (n, C), its largest entries 0; t (n,) or (n, C); w (n,)
         n, classes = z.shape
-        p = np.exp(z)
-        s = p.sum(axis=1, keepdims=True)
-        p /= s
         smooth = self.label_smoothing
-        if smooth or not indices:
-            one_hot = np.eye(classes, dtype=z.dtype)[t] if indices else t
-            t = (1 - smooth) * one_hot + smooth / classes if smooth else one_hot
-            at_target = _times(t, z).sum(axis=1)  # (n,)
-            p -= t
+        d = np.exp(z, order="C")
+        s = np.add.reduce(d, axis=1, keepdims=True)  # softmax(z) = d / s
+        d /= s * n
+        if indices and not smooth:
+            at = np.arange(0, n * classes, classes) + t  # where the targets are in a flat array
+            at_target = z.take(at)
+            d.reshape(-1)[at] -= d.dtype.type(1 / n)
         else:
-            rows = np.arange(n)
-            at_target = z[rows, t]
-            p[rows, t] -= 1
+            t = np.eye(classes, dtype=z.dtype)[t] if indices else t
+            if smooth:
+                t = (1 - smooth) * t + smooth / classes
+            at_target = times(t, z).sum(axis=1)  # (n,)
+            d -= t / n
         losses = np.log(s[:, 0]) - at_target
-        p *= p.dtype.type(1 / n)
         if w is None:
-            return float(losses.sum()) / n, p
-        p *= w[:, None]
-        return float(_times(w, losses).sum()) / n, p
+            return float(np.add.reduce(losses)) / n, d
+        return float(np.add.reduce(times(w, losses))) / n, times(w[:, None], d)
 
 
-def _times(t: Array, z: Array) -> Array:
-    """t * z, and 0 where t is 0, though z be infinite."""
-    product: Array = t * z
+def times(w: Array, x: Array) -> Array:
+    """w * x, and 0 where w is 0, though x be infinite."""
+    product: Array = w * x
     if not math.isfinite(float(product.sum())):
-        product[t == 0] = 0
+        product[np.broadcast_to(w == 0, product.shape)] = 0
     return product
-
-
-def as_numbers(what: str, values: Any) -> Array:
-    """Return an array of real numbers, or refuse texts, objects and complex numbers."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{what} must be real numbers, got an array of dtype {array.dtype}.")
-    return array
 
 
 def same_shape(loss: Loss, target: Array, shape: tuple[int, ...]) -> Array:
@@ -316,8 +309,7 @@ def prepare_weight(weight: Any, shape: tuple[int, ...], dtype: Any) -> Array | N
         )
     if not (weight.min() >= 0 and np.isfinite(weight).all()):
         raise ValueError("sample_weight must be finite and not negative.")
-    checked: Array = weight.astype(dtype, copy=False)
-    return checked
+    return cast("sample_weight", weight, dtype)
 
 
 def by_row(weight: Array, ndim: int) -> Array:

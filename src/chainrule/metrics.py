@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import check_number, show
-from .losses import Loss, as_numbers, prepare_weight
+from .errors import as_numbers, check_number, show
+from .losses import prepare_weight
 
 if TYPE_CHECKING:
     from ._types import Array
@@ -52,7 +52,10 @@ class Mean(Metric):
         self._total, self._weight = 0.0, 0.0
 
     def update(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> None:
-        values = self.values(np.asarray(prediction), np.asarray(target))  # (N, ...)
+        values = self.values(  # (N, ...)
+            as_numbers(f"{self!r}: predictions", prediction),
+            as_numbers(f"{self!r}: targets", target),
+        )
         if sample_weight is None:
             self._total += float(np.count_nonzero(values))
             self._weight += values.size
@@ -103,6 +106,8 @@ class Accuracy(Mean):
                 f"{show(shape)}; for one output use BinaryAccuracy()."
             )
         if target.shape == shape:
+            if target.size and not 0 <= target.min() <= target.max() <= 1:
+                raise ValueError("Accuracy: one-hot targets must be from 0 to 1.")
             target = target.argmax(axis=-1)
         elif target.shape != shape[:-1]:
             raise ValueError(
@@ -112,6 +117,11 @@ class Accuracy(Mean):
             )
         elif target.dtype.kind not in "iub":
             raise TypeError(f"Accuracy: class indices must be integers, got {target.dtype}.")
+        elif target.size and not 0 <= target.min() <= target.max() < shape[-1]:
+            raise ValueError(
+                f"Accuracy: class indices must be from 0 to {shape[-1] - 1}, got "
+                f"{target.min()} to {target.max()}."
+            )
         return prediction.argmax(axis=-1) == target
 
 
@@ -149,7 +159,6 @@ class BinaryAccuracy(Mean):
                 f"BinaryAccuracy: the target must have the predictions' shape "
                 f"{show(prediction.shape)}, got {show(target.shape)}."
             )
-        target = as_numbers("BinaryAccuracy: target", target)
         if not np.isin(target, (0, 1)).all():
             raise ValueError("BinaryAccuracy: targets must be 0 or 1.")
         return (prediction > self.threshold) == (target == 1)
@@ -184,12 +193,13 @@ def as_metric(metric: Any) -> Metric:
     """Return a metric as it is and a loss as a metric; refuse anything else with the right call."""
     if isinstance(metric, Metric):
         return metric
-    if isinstance(metric, Loss):
-        return LossMetric(metric)
-    example = "metrics=[Accuracy()]"
     if isinstance(metric, type):
         raise TypeError(f"metrics: got the class {metric.__name__}; write {metric.__name__}().")
-    raise TypeError(f"metrics: expected metrics or losses, as in {example}, got {metric!r}.")
+    if callable(metric):
+        return LossMetric(metric)
+    raise TypeError(
+        f"metrics: expected metrics or losses, as in metrics=[Accuracy()], got {metric!r}."
+    )
 
 
 def snake_case(name: str) -> str:

@@ -3,6 +3,7 @@ of randomness, checks what comes in, and carries the verbs: fit, evaluate, predi
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -11,10 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import backprop, training
-from .errors import check_count, show
+from .errors import as_numbers, cast, check_count, show
 from .layers.containers import chain_shape, check_layer, splice
-from .losses import as_numbers
-from .metrics import as_metric
 from .parameters import FlatParameters, walk
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ class Pass(NamedTuple):
 
     caches: list[Any]
     shape: tuple[int, ...]
+    layers: tuple[Layer, ...]
 
 
 class Text(str):
@@ -92,13 +92,13 @@ class Model:
     ) -> None:
         for layer in layers:
             check_layer("Model", layer)
-        if not layers:
-            raise ValueError("Model: give at least one layer, as in Model(Dense(2, 1)).")
-        if np.dtype(dtype) not in (np.float32, np.float64):
+        if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f'Model: dtype must be "float32" or "float64", got {dtype!r}.')
         if seed is not None:
             seed = check_count("Model", "seed", seed, low=0)
         self.layers = tuple(splice(layers))
+        if not self.layers:
+            raise ValueError("Model: give at least one layer, as in Model(Dense(2, 1)).")
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         chain_shape(self.layers, (...,))
         positions = list(walk(self.layers))
@@ -125,7 +125,12 @@ class Model:
                 layer.join(self, np.random.default_rng(child))
         self.stop_training = False
         self.history = training.History()
-        self._pack()
+        try:
+            self._pack()
+        except BaseException:
+            for _, layer in positions:
+                layer.leave()
+            raise
 
     def _pack(self) -> None:
         """Tie the layers' arrays to new flat vectors."""
@@ -152,8 +157,9 @@ class Model:
 
     @property
     def spans(self) -> list[tuple[slice, None]] | None:
-        """The parts of the flat vectors that learn, for an optimizer; None for all of them."""
-        self._plan()
+        """The parts of the flat vectors that `backward` reached last; None for all of them."""
+        if self._learning is None:
+            self._plan()
         return self._spans
 
     def named_parameters(self) -> dict[str, Array]:
@@ -183,6 +189,8 @@ class Model:
         ValueError
             For names that are missing or too many, and for wrong shapes; nothing was changed then.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"load_state_dict: expected arrays by name, got {state!r}.")
         own = self.named_parameters() | self.named_buffers()
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unknown:
@@ -216,7 +224,7 @@ class Model:
     def forward(self, x: Any, training: bool = False) -> tuple[Array, Pass]:
         """Return ``y, caches``: predictions, and what `backward` needs of this pass."""
         y, caches = backprop.forward(self.layers, self.convert(x), training)
-        return y, Pass(caches, y.shape)
+        return y, Pass(caches, y.shape, self.layers)
 
     def backward(self, dy: Any, caches: Pass, need_dx: bool = True) -> Array | None:
         """Send dL/dy back: writes the whole of `gradients`, returns dL/dx.
@@ -233,7 +241,7 @@ class Model:
         TypeError, ValueError
             For a dy of another shape, and caches that come from elsewhere.
         """
-        if not isinstance(caches, Pass) or len(caches.caches) != len(self.layers):
+        if not isinstance(caches, Pass) or caches.layers is not self.layers:
             raise TypeError("Model.backward: caches must be what this model's forward returned.")
         dy = as_numbers("Model.backward: dy", dy)
         if dy.shape != caches.shape:
@@ -241,7 +249,7 @@ class Model:
                 f"Model.backward: dy must have y's shape {show(caches.shape)}, got "
                 f"{show(dy.shape)}."
             )
-        return self.pull(dy.astype(self.dtype, copy=False), caches.caches, need_dx)
+        return self.pull(cast("Model.backward: dy", dy, self.dtype), caches.caches, need_dx)
 
     def pull(self, dy: Array, caches: list[Any], need_dx: bool) -> Array | None:
         """`backward` on arrays that were checked."""
@@ -263,29 +271,34 @@ class Model:
         if type(x) is np.ndarray and x.dtype == self.dtype and x.shape[1:] in self._shapes:
             return x
         x = as_numbers("Model: x", x)
-        if x.ndim == 0:
-            raise ValueError("Model: x must have a batch axis, got a single number.")
-        if x.shape[1:] not in self._shapes:
-            try:
-                y_shape = chain_shape(self.layers, x.shape[1:])
-            except ValueError as error:
-                hint = " The first axis of x is the batch: a single row is x[None]."
-                raise ValueError(
-                    f"Model: x of shape {show(x.shape)} does not fit: {error}"
-                    f"{hint if x.ndim == 1 else ''}"
-                ) from None
-            if len(self._shapes) >= 256:
-                self._shapes.clear()
-            self._shapes[x.shape[1:]] = y_shape
-        return x.astype(self.dtype, copy=False)
+        self._check_shape(x.shape)
+        return cast("Model: x", x, self.dtype)
 
     def prediction_shape(self, x: Array) -> tuple[int, ...]:
         """Shape of the predictions for x, found with one row where a layer does not tell."""
-        row = self.convert(x[:1])
-        shape = self._shapes[row.shape[1:]]
-        if not all(isinstance(size, int) for size in shape):
-            shape = self._shapes[row.shape[1:]] = self(row).shape[1:]
+        shape = self._check_shape(x.shape)
+        if None in shape or ... in shape:
+            with np.errstate(all="ignore"):
+                shape = self._shapes[x.shape[1:]] = self(x[:1]).shape[1:]
         return (len(x), *shape)  # type: ignore[arg-type]
+
+    def _check_shape(self, shape: tuple[int, ...]) -> Shape:
+        """Refuse inputs whose shape does not fit; return the shape of one prediction."""
+        if not shape:
+            raise ValueError("Model: x must have a batch axis, got a single number.")
+        if shape[1:] not in self._shapes:
+            try:
+                y_shape = chain_shape(self.layers, shape[1:])
+            except ValueError as error:
+                hint = " The first axis of x is the batch: a single row is x[None]."
+                raise ValueError(
+                    f"Model: x of shape {show(shape)} does not fit: {error}"
+                    f"{hint if len(shape) == 1 else ''}"
+                ) from None
+            if len(self._shapes) >= 256:
+                self._shapes.clear()
+            self._shapes[shape[1:]] = y_shape
+        return self._shapes[shape[1:]]
 
     def activations(self, x: Any) -> list[Array]:
         """The output of every layer of the chain, hidden ones included, in evaluation mode."""
@@ -389,7 +402,7 @@ class Model:
 
         Raises as `fit` does.
         """
-        training.check_optimizer(optimizer)
+        training.check_optimizer(self, optimizer)
         x, y, weight = training.check_data("train_on_batch", self, loss, x, y, sample_weight)
         with np.errstate(all="ignore"):
             value, _ = training.train_step(
@@ -415,8 +428,8 @@ class Model:
             For data, loss and metrics that do not fit.
         """
         size = training.check_batch_size("evaluate", batch_size)
-        chosen = [as_metric(metric) for metric in training.listed("metrics", metrics)]
         data = training.check_data("evaluate", self, loss, x, y, sample_weight)
+        chosen = training.check_metrics(self, metrics, data[0], data[1])
         return training.evaluate_arrays(self, loss, chosen, *data, size)
 
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
@@ -442,13 +455,14 @@ class Model:
     def summary(self) -> str:
         """A table of the layers with their output shapes and numbers of parameters."""
         shape: Shape = (...,)
-        rows, seen = [], set()
+        rows: list[tuple[str, ...]] = []
+        seen: set[int] = set()
         for i, layer in enumerate(self.layers):
             shape = layer.output_shape(shape)
             own = [s for name, s in self._flat.slots.items() if name.split(".")[0] == str(i)]
             count = sum(s.where.stop - s.where.start for s in own)
             note = "shared" if id(layer) in seen else "" if layer.trainable else "frozen"
-            seen.add(id(layer))
+            seen.update(id(inner) for _, inner in walk([layer]))
             rows.append((str(i), repr(layer), show(shape), f"{count:,}", note))
         head = ("", "layer", "output", "parameters", "")
         widths = [max(len(row[k]) for row in [head, *rows]) for k in range(5)]
@@ -458,7 +472,7 @@ class Model:
                      enumerate(widths)]  # fmt: skip
             lines.append("  ".join(cells).rstrip())
         learning = sum(
-            s.where.stop - s.where.start for s in self._flat.slots.values() if s.layer.trainable
+            s.where.stop - s.where.start for s in self._flat.slots.values() if s.layer._trainable
         )
         lines.append(
             f"{self.num_parameters:,} parameters, {learning:,} of them learn; {self.dtype.name}, "
@@ -508,6 +522,10 @@ class Model:
         for name in ("_flat", "_learning", "_shapes", "_views", "_spans", "_add_shares"):
             state.pop(name, None)
         return {**state, "gradients": self.gradients}
+
+    def __copy__(self) -> Model:
+        """A copy of a model is always deep: a layer belongs to one model."""
+        return copy.deepcopy(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         gradients = state.pop("gradients")

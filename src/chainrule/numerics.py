@@ -3,12 +3,15 @@ losses. None of them overflows; each is exact wherever its limit exists, and NaN
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ._types import Array
+
+ROWS = 1024  # that `sum_rows` sums at a time
 
 
 def sigmoid(x: Array) -> Array:
@@ -70,9 +73,10 @@ def logsumexp(x: Array, axis: int = -1) -> Array:
     [[10000.6931]]
     """
     x = as_float(x)
-    m = x.max(axis=axis, keepdims=True)
+    m = x.max(axis=axis, keepdims=True, initial=-np.inf)
     s = np.exp(shift(x, axis)).sum(axis=axis, keepdims=True)
-    return np.where(np.isinf(m), m, m + np.log(s))
+    with np.errstate(divide="ignore"):  # of no entries at all
+        return np.where(np.isinf(m), m, m + np.log(s))
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
@@ -103,6 +107,8 @@ def softmax(x: Array, axis: int = -1) -> Array:
     I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, section 4.1.
     """
     x = as_float(x)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"softmax: x of shape {x.shape} has no axis {axis}.")
     if x.size == 0:
         return x.copy()
     y = shift(x, axis)
@@ -117,14 +123,26 @@ def shift(x: Array, axis: int = -1) -> Array:
     Where the largest is +inf, it becomes 0 and the others -inf, which is the limit; two of +inf
     and all of -inf have none and become NaN.
     """
-    m = x.max(axis=axis, keepdims=True)
-    if np.isfinite(m).all():
-        return x - m
-    with np.errstate(invalid="ignore"):
+    m = x.max(axis=axis, keepdims=True, initial=-np.inf)
+    with np.errstate(invalid="ignore", over="ignore"):
         z = x - m
+    if np.isfinite(m).all():
+        return z
     largest = x == np.inf
     z[largest & (largest.sum(axis=axis, keepdims=True) == 1)] = 0
     return z
+
+
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b for matrices and vectors, by the call that costs least before BLAS begins.
+
+    `ndarray.dot` saves 0.5 µs of the operator's 1 µs, but takes no `out` of another dtype or with
+    strides.
+    """
+    try:
+        return a.dot(b, out)
+    except ValueError:
+        return np.matmul(a, b, out=out)
 
 
 def sum_rows(x: Array, out: Array | None = None) -> Array:
@@ -134,16 +152,38 @@ def sum_rows(x: Array, out: Array | None = None) -> Array:
     tall float32 arrays, and is slower. Blocks of rows are summed apart and then together.
     """
     n = len(x)
-    if n <= _ROWS:
-        return np.matmul(np.ones(n, x.dtype), x, out=out)
-    blocks = [sum_rows(x[i : i + _ROWS]) for i in range(0, n, _ROWS)]
+    if n <= ROWS:
+        return product(_ones(n, x.dtype), x, out)
+    blocks = [sum_rows(x[i : i + ROWS]) for i in range(0, n, ROWS)]
     return sum_rows(np.stack(blocks), out=out)
 
 
-_ROWS = 1024
+@functools.lru_cache(maxsize=32)
+def _ones(n: int, dtype: np.dtype[Any]) -> Array:
+    """A vector of at most ROWS ones that nobody can change."""
+    ones = np.ones(n, dtype)
+    ones.setflags(write=False)
+    return ones
+
+
+@functools.lru_cache(maxsize=64)
+def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros that nobody can change, to compare with.
+
+    A row of zeros makes `np.maximum(x, row)` twice as fast as a single zero does (27 against 51 µs
+    for 131,072 entries), and one without axes is cheaper to compare with than a Python number.
+    """
+    zeros = np.zeros(shape, dtype)
+    zeros.setflags(write=False)
+    return zeros
 
 
 def as_float(x: Array) -> Array:
     """Return an array of floats: a float array as it is, integers and booleans as float64."""
-    x = np.asarray(x)
+    try:
+        x = np.asarray(x)
+    except ValueError:
+        raise ValueError("Expected an array of numbers, got rows of unequal length.") from None
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"Expected real numbers, got an array of dtype {x.dtype}.")
     return x if x.dtype.kind == "f" else x.astype(np.float64)

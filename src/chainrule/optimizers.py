@@ -8,7 +8,7 @@ over a block finds it there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -64,19 +64,17 @@ class Optimizer:
         TypeError, ValueError
             For vectors that do not fit each other, or the state of earlier steps.
         """
-        self._check(params, grads)
+        self.check(params, grads)
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
         if not (isinstance(lr, (int, float, np.number)) and 0 <= lr < math.inf):
             raise ValueError(
                 f"{type(self).__name__}: the schedule gave the rate {lr!r} at step {self.steps}."
             )
         numbers = self.prepare(float(lr), self.steps + 1)
-        if self._scratch is None:
-            self._start(params)
-        assert self._scratch is not None
+        scratches = self._start(params)
         for block, decay in self._blocks(len(params), spans):
             p, g = params[block], grads[block]
-            t, u = (scratch[: len(p)] for scratch in self._scratch)
+            t, u = (scratch[: len(p)] for scratch in scratches)
             if decay:
                 np.multiply(p, decay, out=u)
                 u += g
@@ -99,6 +97,8 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state, copied; the optimizer is as it was if the state does not fit."""
         name = type(self).__name__
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{name}: expected the dict of a state_dict, got {state!r}.")
         vectors = {key: np.array(value) for key, value in state.items() if key != "steps"}
         steps = state.get("steps")
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
@@ -114,27 +114,39 @@ class Optimizer:
             raise ValueError(f"{name}: the state's vectors must be flat, of one size and dtype.")
         self.steps, self._vectors, self._scratch = int(steps), vectors, None
 
-    def _check(self, params: Array, grads: Array) -> None:
+    def check(self, params: Array, grads: Array) -> None:
+        """Refuse vectors that do not fit each other, or the state of earlier steps."""
+        if not (isinstance(params, np.ndarray) and isinstance(grads, np.ndarray)):
+            raise TypeError(f"{type(self).__name__}: params and grads must be NumPy arrays.")
         if params.shape != grads.shape or params.ndim != 1 or params.dtype != grads.dtype:
             raise ValueError(
                 f"{type(self).__name__}: params and grads must be flat vectors of one size and "
                 f"dtype, got {params.shape} of {params.dtype} and {grads.shape} of {grads.dtype}."
             )
-        for vector in self._vectors.values():
-            if vector.shape != params.shape or vector.dtype != params.dtype:
-                raise ValueError(
-                    f"{type(self).__name__}: its state is for {vector.shape[0]} parameters of "
-                    f"{vector.dtype}, got {params.shape[0]} of {params.dtype}; use a new optimizer "
-                    "for another model."
-                )
+        vector = next(iter(self._vectors.values()), params)  # all are of one size and dtype
+        if vector.shape != params.shape or vector.dtype != params.dtype:
+            raise ValueError(
+                f"{type(self).__name__}: its state is for {vector.shape[0]} parameters of "
+                f"{vector.dtype}, got {params.shape[0]} of {params.dtype}; use a new optimizer for "
+                "another model."
+            )
 
-    def _start(self, params: Array) -> None:
-        if params.dtype.kind != "f":
-            raise TypeError(f"{type(self).__name__}: params must be floats, got {params.dtype}.")
-        for name in self._state:
-            self._vectors.setdefault(name, np.zeros_like(params))
+    def _start(self, params: Array) -> tuple[Array, Array]:
+        """Make state and scratch at the first step; scratch anew for vectors of another kind."""
         size = min(BLOCK, len(params))
-        self._scratch = (np.empty(size, params.dtype), np.empty(size, params.dtype))
+        if (
+            self._scratch is None
+            or self._scratch[0].dtype != params.dtype
+            or (len(self._scratch[0]) < size)
+        ):
+            if params.dtype.kind != "f":
+                raise TypeError(
+                    f"{type(self).__name__}: params must be floats, got {params.dtype}."
+                )
+            for name in self._state:
+                self._vectors.setdefault(name, np.zeros_like(params))
+            self._scratch = np.empty(size, params.dtype), np.empty(size, params.dtype)
+        return self._scratch
 
     def _blocks(self, n: int, spans: Sequence[Span] | None) -> Iterator[tuple[slice, float]]:
         for span, decay in [(slice(0, n), None)] if spans is None else spans:

@@ -41,6 +41,9 @@ class NamedArrays(MutableMapping[str, "Array"]):
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"{self._layer}: {name!r} cannot be deleted, only assigned to.")
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
@@ -48,7 +51,7 @@ class NamedArrays(MutableMapping[str, "Array"]):
         return len(self._names)
 
     def __repr__(self) -> str:
-        return f"{{{', '.join(f'{name!r}: array{self[name].shape}' for name in self)}}}"
+        return repr(dict(self))
 
 
 def walk(layers: Sequence[Layer], prefix: str = "") -> Iterator[tuple[str, Layer]]:
@@ -118,13 +121,13 @@ class FlatParameters:
 
     def learning(self) -> list[bool]:
         """For each parameter, whether it learns at present."""
-        return [layer.trainable for layer in self._owners]
+        return [layer._trainable for layer in self._owners]  # asked in every step
 
     def spans(self) -> list[tuple[slice, None]]:
         """Slices of the flat vectors that learn, neighbours joined; None: the optimizer's decay."""
         joined: list[list[int]] = []
         for slot in self.slots.values():
-            if slot.layer.trainable:
+            if slot.layer._trainable:
                 if joined and joined[-1][1] == slot.where.start:
                     joined[-1][1] = slot.where.stop
                 else:
@@ -146,7 +149,7 @@ class FlatParameters:
             nested = {}
             for i, layer in enumerate(layers):
                 views: dict[str, Any] = {}
-                for key in layer.parameter_shapes if layer.trainable else ():
+                for key in layer.parameter_shapes if layer._trainable else ():
                     slot = first[id(layer), key]
                     views[key] = self.view(flat, slot)
                     if (id(layer), key) in taken:

@@ -3,6 +3,7 @@ gradient back, make a step; again and again, with the figures of every epoch wri
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ import numpy as np
 from . import backprop
 from .callbacks import Callback, ProgressBar
 from .data import batches, validation_rows
-from .errors import DivergenceError, check_count, check_flag, check_number, show
-from .losses import Loss, as_numbers, prepare_weight
+from .errors import DivergenceError, as_numbers, cast, check_count, check_flag, check_number, show
+from .losses import Loss, prepare_weight
 from .metrics import LossMetric, Metric, as_metric
 
 if TYPE_CHECKING:
@@ -86,13 +87,13 @@ def fit(
     verbose: Any,
 ) -> History:
     """Train a model; `Model.fit` describes it."""
-    check_optimizer(optimizer)
+    check_optimizer(model, optimizer)
     epochs = check_count("fit", "epochs", epochs, low=0)
     initial_epoch = check_count("fit", "initial_epoch", initial_epoch, low=0)
     shuffle = check_flag("fit", "shuffle", shuffle)
     size = check_batch_size("fit", batch_size)
-    metrics = [as_metric(metric) for metric in listed("metrics", metrics)]
     x, y, weight = check_data("fit", model, loss, x, y, sample_weight)
+    metrics = check_metrics(model, metrics, x, y)
     validation, rows = None, None
     split = check_number("fit", "validation_split", validation_split, low=0, high=1, open_high=True)
     if validation_data is not None:
@@ -108,22 +109,21 @@ def fit(
     callbacks = check_callbacks(callbacks, verbose)
 
     monitors = {"loss": False, **{metric.name: metric.higher_is_better for metric in metrics}}
-    if len(monitors) != 1 + len(metrics):
-        raise ValueError(f"fit: two metrics have one name: {[metric.name for metric in metrics]}.")
     if validation is not None:
         monitors |= {f"val_{name}": higher for name, higher in monitors.items()}
     n = len(x) if rows is None else len(rows)
     steps = -(-n // (size or n))
+    by_batch = [callback for callback in callbacks if _looks_at_batches(callback)]
+    model.stop_training = False
     for callback in callbacks:
         callback.model = model
         callback.params = {"epochs": epochs, "steps": steps, "monitors": monitors}
     for callback in callbacks:
         callback.on_train_begin()
-
     model.history = history = History()
-    model.stop_training = False
-    by_batch = [callback for callback in callbacks if _looks_at_batches(callback)]
-    try:
+    with contextlib.ExitStack() as stack:  # each on_train_end is called, whatever the others do
+        for callback in reversed(callbacks):
+            stack.callback(callback.on_train_end)
         for epoch in range(initial_epoch, epochs):
             last_good = model.state_dict()
             for callback in callbacks:
@@ -148,9 +148,6 @@ def fit(
                 callback.on_epoch_end(epoch, figures)
             if model.stop_training:
                 break
-    finally:
-        for callback in callbacks:
-            callback.on_train_end()
     return history
 
 
@@ -184,6 +181,10 @@ def _train_epoch(
                 metric.update(p, t, w)
             for callback in callbacks:
                 callback.on_train_batch_end(step, {"loss": value})
+            if model.stop_training:
+                break
+        if not np.isfinite(model.parameters).all():  # the very last step may have overflowed
+            raise DivergenceError(f"step {step + 1}: {_blame_parameters(model)}")
     return {metric.name: metric.result() for metric in (mean_loss, *metrics)}
 
 
@@ -226,10 +227,13 @@ def check_data(
     if y.ndim == 0 or len(y) != len(x):
         rows = "no rows" if y.ndim == 0 else f"{len(y)} rows"
         raise ValueError(f"{owner}: x has {len(x)} rows, but y has {rows}.")
+    if x.dtype.kind == "f" and x.dtype.itemsize > model.dtype.itemsize:
+        cast(f"{owner}: x", np.array([x.min(), x.max()]), model.dtype)
+    shape = model.prediction_shape(x)
     if isinstance(loss, Loss):
-        y = loss.prepare(y, model.prediction_shape(x), model.dtype)
+        y = loss.prepare(y, shape, model.dtype)
     elif y.dtype.kind == "f":
-        y = y.astype(model.dtype, copy=False)
+        y = cast(f"{owner}: y", y, model.dtype)
     weight = prepare_weight(sample_weight, (len(x),), model.dtype)
     return x, y, weight
 
@@ -248,13 +252,29 @@ def check_loss(model: Model, loss: Any) -> None:
         )
 
 
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse names and classes."""
+def check_metrics(model: Model, metrics: Any, x: Array, y: Array) -> list[Metric]:
+    """Return the metrics, after each has seen the targets once beside predictions of zero."""
+    chosen = [as_metric(metric) for metric in listed("metrics", metrics)]
+    names = [metric.name for metric in chosen]
+    if len({"loss", *names}) != 1 + len(names):
+        raise ValueError(f"metrics: each needs a name of its own, got {names} beside 'loss'.")
+    zeros = np.broadcast_to(np.zeros((), model.dtype), model.prediction_shape(x))
+    for metric in chosen:
+        metric.reset()
+        metric.update(zeros, y)
+        metric.reset()
+    return chosen
+
+
+def check_optimizer(model: Model, optimizer: Any) -> None:
+    """Refuse names and classes, and an optimizer whose state is for another model."""
     if isinstance(optimizer, (str, type)) or not callable(getattr(optimizer, "step", None)):
         name = optimizer.__name__ if isinstance(optimizer, type) else "Adam"
         raise TypeError(
             f"optimizer must be an instance, as in optimizer={name}(lr=0.001), got {optimizer!r}."
         )
+    if hasattr(optimizer, "check"):
+        optimizer.check(model.parameters, model.gradients)
 
 
 def check_batch_size(owner: str, batch_size: Any) -> int | None:
@@ -323,6 +343,16 @@ def _blame_forward(model: Model, x: Array, y: Array) -> str:
 
 def _blame_backward(model: Model) -> str:
     """Name the parameter nearest to the output whose gradient is not finite."""
-    names = [name for name, g in model.named_gradients().items() if not np.isfinite(g).all()]
-    layer = model.layers[int(names[-1].split(".")[0])]
-    return f"on the way back it is first that of {names[-1]}, in {layer!r}."
+    name, layer = _last_bad(model, model.named_gradients())
+    return f"on the way back it is first that of {name}, in {layer!r}."
+
+
+def _blame_parameters(model: Model) -> str:
+    """Name a parameter that an update took beyond what its dtype holds."""
+    name, layer = _last_bad(model, model.named_parameters())
+    return f"the update made {name}, in {layer!r}, larger than {model.dtype} can hold."
+
+
+def _last_bad(model: Model, arrays: Mapping[str, Array]) -> tuple[str, Any]:
+    names = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    return names[-1], model.layers[int(names[-1].split(".")[0])]

@@ -60,14 +60,14 @@ class ReLU(Activation):
     """
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        y = np.maximum(x, x.dtype.type(0))
+        y = np.maximum(x, numerics.zeros(x.shape[-1:], x.dtype))
         return y, y
 
     def backward(
         self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
     ) -> tuple[Array, dict[str, Array]]:
         y = cache
-        return dy * (y > 0), {}
+        return dy * (y > numerics.zeros((), y.dtype)), {}
 
 
 @register_layer
@@ -169,6 +169,7 @@ class Softmax(Activation):
             raise ValueError("Softmax: axis 0 is the batch; choose the axis of the classes.")
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        self._check_axis(x.ndim)
         y = numerics.softmax(x, axis=self.axis)
         return y, y
 
@@ -177,3 +178,15 @@ class Softmax(Activation):
     ) -> tuple[Array, dict[str, Array]]:
         y = cache
         return y * (dy - (dy * y).sum(axis=self.axis, keepdims=True)), {}
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if ... not in input_shape:
+            self._check_axis(1 + len(input_shape))
+        return input_shape
+
+    def _check_axis(self, ndim: int) -> None:
+        if self.axis != -1 and not (0 < self.axis < ndim or -ndim < self.axis < 0):
+            raise ValueError(
+                f"{self!r} cannot act on inputs of {ndim} axes: axis 0 is the batch, the last is "
+                f"{ndim - 1}."
+            )

@@ -53,8 +53,7 @@ class Container(Layer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for child in self.children:
-            child.trainable = value
+        Layer.trainable.fset(self, value)  # type: ignore[attr-defined]
 
 
 @register_layer
@@ -135,6 +134,14 @@ class Residual(Container):
     def __init__(self, *layers: Layer) -> None:
         super().__init__(splice(layers))
         self.layers = self.children
+        shape = self.output_shape((...,))
+        try:
+            chain_shape(self.layers, shape)  # y has x's shape, so the layers must take y too
+        except ValueError as error:
+            raise ValueError(
+                f"{self!r} adds its input to the output of its layers, so both must have the same "
+                f"shape; the output has {show(shape)}, but {error}"
+            ) from None
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, list[Any]]:
         f, caches = backprop.forward(self.layers, x, training)
@@ -156,7 +163,7 @@ class Residual(Container):
         shape = chain_shape(self.layers, input_shape)
         if not compatible(shape, input_shape):
             self._refuse(shape, input_shape)
-        return input_shape
+        return input_shape if ... not in input_shape else shape
 
     def _refuse(self, shape: Shape, input_shape: Shape) -> None:
         raise ValueError(

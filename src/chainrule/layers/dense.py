@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import check_count, check_flag, show
 from ..initializers import he_normal, zeros
 from ..layer import Layer, register_layer
-from ..numerics import sum_rows
+from ..numerics import product, sum_rows
 
 if TYPE_CHECKING:
     from .._types import Array, Shape
@@ -86,7 +84,7 @@ class Dense(Layer):
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:  # x (..., in)
         if x.shape[-1:] != (self.in_features,):
             self.output_shape(x.shape)  # raises, with both shapes
-        y = _matrix(x) @ self.W  # (n, out)
+        y = product(x if x.ndim == 2 else _matrix(x), self.W)  # (n, out)
         if self.bias:
             y += self.b
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features), x
@@ -98,16 +96,18 @@ class Dense(Layer):
         out: Mapping[str, Array] | None = None,
         need_dx: bool = True,
     ) -> tuple[Array | None, dict[str, Array]]:
-        x, g = _matrix(cache), _matrix(dy)  # (n, in), (n, out)
+        x, g = cache, dy  # (n, in), (n, out)
+        if g.ndim != 2:
+            x, g = _matrix(x), _matrix(g)
         out = out or {}
         grads = {}
         if self.trainable:
-            grads["W"] = np.matmul(x.T, g, out=out.get("W"))
+            grads["W"] = product(x.T, g, out.get("W"))
             if self.bias:
-                grads["b"] = sum_rows(g, out=out.get("b"))
+                grads["b"] = sum_rows(g, out.get("b"))
         if not need_dx:
             return None, grads
-        dx = g @ self.W.T
+        dx = product(g, self.W.T)
         return dx if cache.ndim == 2 else dx.reshape(cache.shape), grads
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -125,4 +125,4 @@ Linear = Dense
 
 def _matrix(x: Array) -> Array:
     """All axes but the last as one: (..., d) -> (n, d)."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    return x.reshape(-1, x.shape[-1])
