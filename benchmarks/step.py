@@ -116,9 +116,10 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, goal, times, ratios in rows(arguments.rounds):
         ours, hand, tricks, checked = times * 1e6
+        each = "" if np.isnan(checked) else f"{checked:,.1f} ({ratios[3]:.2f})"
         print(
-            f"| {name} | {hand:,.1f} | {ours:,.1f} | **{ratios[0]:.2f}** | {goal:.2f} | "
-            f"{checked:,.1f} ({ratios[3]:.2f}) | {tricks:,.1f} ({ratios[2]:.2f}) |",
+            f"| {name} | {hand:,.1f} | {ours:,.1f} | **{ratios[0]:.2f}** | {goal:.2f} | {each} | "
+            f"{tricks:,.1f} ({ratios[2]:.2f}) |",
             flush=True,
         )
 

@@ -30,6 +30,32 @@ def step(optimizer, *sizes, dtypes=("float64", "float64")):
         optimizer.step(np.ones(size, dtypes[0]), np.ones(size, dtypes[1]))
 
 
+class OwnScale(cr.Layer):
+    """A right layer with one argument."""
+
+    def __init__(self, features, keep=True):
+        super().__init__()
+        if keep:
+            self.features, self.keep = features, keep
+        self.add_parameter("s", (features,), initializers.ones)
+
+    def forward(self, x, training=False):
+        return x * self.s, x
+
+    def backward(self, dy, x, out=None, need_dx=True):
+        return dy * self.s, {"s": (dy * x).sum(axis=0)}
+
+
+class Forgets(OwnScale):
+    def __init__(self):
+        pass
+
+
+class ForgetsAndSets(OwnScale):
+    def __init__(self):
+        self.features = 2
+
+
 def nested(kind, levels):
     layer = cr.Identity()
     for _ in range(levels):
