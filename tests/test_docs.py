@@ -19,7 +19,7 @@ def test_python_blocks_run(path, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     for code in re.findall(r"^```python\n(.*?)^```$", path.read_text(), re.S | re.M):
         exec(compile(code, str(path), "exec"), {})
-    if path.name == "README.md":
+    if path == ROOT / "README.md":
         accuracy = int(re.search(r"(\d+)% of the test digits", capfd.readouterr().out)[1])
         assert accuracy >= 95
 
