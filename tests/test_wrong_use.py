@@ -108,7 +108,6 @@ TE, VE = TypeError, ValueError
 SIZES = [(0, VE), (-1, VE), (2.5, TE), (True, TE), ("3", TE), (NAN, TE)]
 RATES = [(-0.1, VE), (NAN, VE), (INF, VE), ("0.1", TE), (None, TE), (True, TE)]
 SHARES = [*RATES, (1.1, VE)]
-RNG = np.random.default_rng(0)
 
 ROWS = [
     # ---- layers

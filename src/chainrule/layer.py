@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -142,12 +142,12 @@ class Layer:
         self.__dict__[name] = array
 
     @property
-    def params(self) -> Mapping[str, Any]:
+    def params(self) -> MutableMapping[str, Any]:
         """The parameters by name; assigning to one copies into its array."""
         return NamedArrays(self, self._parameters)
 
     @property
-    def buffers(self) -> Mapping[str, Any]:
+    def buffers(self) -> MutableMapping[str, Any]:
         """The buffers by name; assigning to one copies into its array."""
         return NamedArrays(self, self._buffers)
 

@@ -43,7 +43,7 @@ def sigmoid(x: Array) -> Array:
     x = as_float(x)
     e = np.exp(-np.abs(x))
     top = np.maximum(e, np.greater_equal(x, 0).astype(x.dtype))  # e <= 1, so: e on the left, else 1
-    return top / (1 + e)
+    return top / (e + x.dtype.type(1))
 
 
 def softplus(x: Array) -> Array:

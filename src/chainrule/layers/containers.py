@@ -3,7 +3,8 @@ the gradients of its parts add up; the engine does the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,16 +36,19 @@ class Container(Layer):
             )
 
     @property
-    def params(self) -> Mapping[str, Any]:
+    def params(self) -> MutableMapping[str, Any]:
         """The children's parameters by position, those that have none left out."""
-        named = {str(i): child.params for i, child in enumerate(self.children)}
-        return {**super().params, **{name: params for name, params in named.items() if params}}
+        return self._nested(super().params, [child.params for child in self.children])
 
     @property
-    def buffers(self) -> Mapping[str, Any]:
+    def buffers(self) -> MutableMapping[str, Any]:
         """The children's buffers by position, those that have none left out."""
-        named = {str(i): child.buffers for i, child in enumerate(self.children)}
-        return {**super().buffers, **{name: buffers for name, buffers in named.items() if buffers}}
+        return self._nested(super().buffers, [child.buffers for child in self.children])
+
+    @staticmethod
+    def _nested(own: Mapping[str, Any], inner: Sequence[Any]) -> MutableMapping[str, Any]:
+        nested = {str(i): arrays for i, arrays in enumerate(inner) if arrays}
+        return MappingProxyType({**own, **nested})  # type: ignore[return-value]  # no assigning
 
     @property
     def trainable(self) -> bool:
