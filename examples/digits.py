@@ -23,7 +23,7 @@ from chainrule import (
 )
 
 
-def train(seed: int, epochs: int, verbose: int) -> tuple[Model, float]:
+def train(seed: int, epochs: int, verbose: bool) -> tuple[Model, float]:
     """Train one network; return it with its accuracy on the test digits."""
     (x, y), (x_test, y_test) = datasets.digits()
     model = Model(Dense(64, 128), ReLU(), Dropout(0.2), Dense(128, 10), seed=seed)
@@ -58,7 +58,7 @@ def show_mistakes(model: Model, count: int = 4) -> None:
     print(f"\n{(guess != y).sum()} of {len(y)} test digits are wrong; the surest mistakes:\n")
     for lines in zip(*(as_text(x[i]) for i in wrong), strict=True):
         print("   ".join(lines))
-    captions = [f"a {y[i]}, taken for {guess[i]}" for i in wrong]
+    captions = [f"{y[i]}, taken for {guess[i]}" for i in wrong]
     print("   ".join(f"{caption:16}" for caption in captions))
 
 
@@ -81,7 +81,7 @@ def save_picture(model: Model, path: Path) -> bool:
     curves.legend()
     for place, i in zip(axes.values(), wrong, strict=False):
         place.imshow(x[i].reshape(8, 8), cmap="gray_r")
-        place.set_title(f"a {y[i]}, taken for {guess[i]}", fontsize=9)
+        place.set_title(f"{y[i]}, taken for {guess[i]}", fontsize=9)
     for place in axes.values():
         place.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def main() -> None:
     for seed in range(arguments.seed, arguments.seed + (1 if arguments.quick else 5)):
         start = time.perf_counter()
         first = seed == arguments.seed
-        network, accuracy = train(seed, epochs=60, verbose=1 if first else 0)
+        network, accuracy = train(seed, epochs=60, verbose=first)
         if first:
             model = network
             print(model.summary())

@@ -187,9 +187,9 @@ ROWS = [
         ("complex", (X + 1j, Y), TE, "real numbers"),
         ("ragged", ([[0.0, 1.0], [0.0]], [0]), VE, "prediction"),
     ]),
-    row("SoftmaxCrossEntropy: after Softmax", lambda: fit(net(cr.Softmax())), VE, "Remove that"),
+    row("SoftmaxCrossEntropy: after Softmax", lambda: fit(net(cr.Softmax())), VE, "Remove the"),
     row("BinaryCrossEntropy: after Sigmoid", lambda: fit(
-        net(cr.Sigmoid()), y=X, loss=cr.BinaryCrossEntropy()), VE, "Remove that layer"),
+        net(cr.Sigmoid()), y=X, loss=cr.BinaryCrossEntropy()), VE, "Remove the Softmax or Sigmoid"),
     row("BinaryCrossEntropy: above 1", lambda: cr.BinaryCrossEntropy()(X, X + 2), VE, "got 2"),
     row("BinaryCrossEntropy: NaN", lambda: cr.BinaryCrossEntropy()(X, X + NAN), VE, "nan"),
     *[
@@ -306,7 +306,7 @@ ROWS = [
     *table("Model: fit", lambda options: fit(**options), [
         ("lengths", {"y": Y[:3]}, VE, "x has 4 rows, but y has 3 rows"),
         ("empty", {"x": X[:0], "y": Y[:0]}, VE, "empty"),
-        ("y None", {"y": None}, VE, "no rows"),
+        ("y None", {"y": None}, TE, "y must be real numbers"),
         ("x text", {"x": ["a"] * 4}, TE, "real numbers"),
         ("labels", {"y": Y + 1}, VE, "from 0 to 1"),
         ("epochs -1", {"epochs": -1}, VE, "epochs"),

@@ -46,6 +46,8 @@ def load(
     path: str | os.PathLike[str] | None,
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Return MNIST from `path`, else CHAINRULE_DATA, else the cache folder, else the network."""
+    if not isinstance(path, (str, os.PathLike, type(None))):
+        raise TypeError(f"datasets.mnist: path must name a file or a folder, got {path!r}.")
     given = os.environ.get("CHAINRULE_DATA")
     if path is not None:
         source = Path(path).expanduser()
@@ -55,10 +57,9 @@ def load(
         arrays = _read_given(source, "the environment variable CHAINRULE_DATA")
     else:
         source = cache_folder()
-        arrays = {
-            part: _read_idx(io.BytesIO(_cached(source / f"{name}.gz", sha256)), part, name)
-            for part, (name, sha256) in PARTS.items()
-        }
+        arrays = {}
+        for part, (name, sha256) in PARTS.items():
+            arrays[part] = _read_idx(io.BytesIO(_cached(source / f"{name}.gz", sha256)), part, name)
     return _pair(arrays, "train", source), _pair(arrays, "test", source)
 
 
@@ -145,7 +146,7 @@ def _read_npz(path: Path) -> dict[str, Array]:
             raise _refusal(
                 path,
                 f"an .npz archive of the plain arrays {', '.join(PARTS)}",
-                f"something else ({type(error).__name__}: {error})",
+                f"something else ({type(error).__name__})",
             ) from error
     for part, array in arrays.items():
         _check_layout(part, array.shape, array.dtype, path)
@@ -200,7 +201,7 @@ def _cached(target: Path, sha256: str) -> bytes:
         warnings.warn(
             f"datasets.mnist: the cached file {target} does not match its sha256, "
             "so it is downloaded again.",
-            stacklevel=5,
+            stacklevel=4,
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     data = _download(target, sha256)

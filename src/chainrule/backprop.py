@@ -20,7 +20,12 @@ def forward(layers: Sequence[Layer], x: Array, training: bool = False) -> tuple[
     """y = f_n(... f_2(f_1(x))), with the cache of every layer."""
     caches = []
     for layer in layers:
-        x, cache = layer.forward(x, training=training)
+        result = layer.forward(x, training=training)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(
+                f"{layer!r}: forward must return y, cache; got {type(result).__name__}."
+            )
+        x, cache = result
         caches.append(cache)
     return x, caches
 
@@ -52,8 +57,16 @@ def backward_one(
     layer: Layer, dy: Array, cache: Any, out: Mapping[str, Any] | None, need_dx: bool
 ) -> tuple[Any, Mapping[str, Any]]:
     """One layer's backward, with its gradients in `out` whatever the layer did with it."""
-    dx, grads = layer.backward(dy, cache, out=out, need_dx=need_dx)
+    result = layer.backward(dy, cache, out=out, need_dx=need_dx)
+    if not (isinstance(result, tuple) and len(result) == 2 and hasattr(result[1], "keys")):
+        raise TypeError(f"{layer!r}: backward must return dx, grads; got {type(result).__name__}.")
+    dx, grads = result
     if grads and not layer.learns:
+        if not layer.children and not layer.parameter_shapes:
+            raise ValueError(
+                f"{layer!r}: backward gave gradients for {list(grads)}, but the layer has no "
+                "parameters; declare them with add_parameter, and layers inside as `children`."
+            )
         grads = {}
     if out is not None:
         _settle(layer, out, grads)
@@ -62,6 +75,10 @@ def backward_one(
 
 def _settle(layer: Layer, out: Mapping[str, Any], grads: Mapping[str, Any]) -> None:
     """Copy what a layer returned elsewhere, and write zeros where it returned nothing."""
+    if len(grads) > len(out) and not layer.children:
+        raise ValueError(
+            f"{layer!r}: backward gave gradients for {list(grads)}, the parameters are {list(out)}."
+        )
     for name, view in out.items():
         grad = grads.get(name)
         if grad is view:

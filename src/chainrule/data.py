@@ -1,5 +1,5 @@
 """How a data set becomes batches: all the data, one point, or something between, in a fixed or a
-shuffled order; and how a part of it is held back for validation."""
+shuffled order. A part of it may be held back for validation first."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "chainrule": __version__,
         "dtype": model.dtype.name,
         "seed": model.seed,
-        "layers": _describe(model.layers, {}, ""),
+        "layers": _plain(None, "layers", model.layers, {}, ""),
+        "frozen": [name for name, layer in unique(model.layers).items() if not layer._trainable],
     }
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
     arrays = {DESCRIPTION: text, **model.named_parameters(), **model.named_buffers()}
@@ -51,15 +52,14 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 
 def load(cls: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
     """Build the model of a file; whatever is wrong with the file is a `ValueError`."""
+    path = check_path(path)
     with open(path, "rb") as file:  # what the operating system refuses stays an OSError
         try:
             return _load(cls, file)
         except Exception as error:  # damaged archives and headers fail in many ways
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a bad offset
                 raise
-            raise ValueError(
-                f"{os.fspath(path)!r} is not a model file that can be loaded: {error}"
-            ) from error
+            raise ValueError(f"{path!r} is not a model file that can be loaded: {error}") from error
 
 
 def _load(cls: type[AnyModel], file: IO[bytes]) -> AnyModel:
@@ -83,7 +83,8 @@ def _load(cls: type[AnyModel], file: IO[bytes]) -> AnyModel:
 
 def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> None:
     """Write a file beside `path`, flush it to the disk and move it into place."""
-    path = os.path.realpath(path)
+    given = check_path(path)
+    path = os.path.realpath(given)
     temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -93,51 +94,55 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> 
         if os.path.exists(path):
             os.chmod(temporary, os.stat(path).st_mode & 0o7777)
         os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename, error.filename2 = given, None  # not the temporary one's
         raise
+
+
+def check_path(path: Any) -> str:
+    """Return a path as text; refuse what is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"expected the path of a model file, got {path!r}.")
+    return os.fsdecode(path)
 
 
 # ---- layers as JSON ------------------------------------------------------------------------------
 
 
-def _describe(layers: tuple[Layer, ...], seen: dict[int, str], prefix: str) -> list[Any]:
-    """Class and arguments of each layer; one that stood before is named by its first position."""
-    described: list[Any] = []
-    for i, layer in enumerate(layers):
-        name = f"{prefix}{i}"
-        if id(layer) in seen:
-            described.append({"same_as": seen[id(layer)]})
-            continue
-        seen[id(layer)] = name
-        kind = type(layer).__name__
-        if not is_registered(type(layer)):
-            raise TypeError(
-                f"{layer!r} cannot be saved: its class is not registered. Decorate it with "
-                "@chainrule.register_layer."
-            )
-        arguments = {}
-        for key, value in layer.config().items():
-            if isinstance(value, tuple) and value and value is layer.children:
-                arguments[key] = _describe(value, seen, f"{name}.")
-            elif not layer.is_initializer(value):  # that has done its work: the values are saved
-                arguments[key] = _plain(layer, key, value)
-        described.append({"class": kind, "arguments": arguments, "trainable": layer.trainable})
-    return described
+def _describe(layer: Layer, seen: dict[int, str], name: str) -> dict[str, Any]:
+    """Class and arguments of a layer; one that stood before is named by its first position."""
+    if id(layer) in seen:
+        return {"same_as": seen[id(layer)]}
+    seen[id(layer)] = name
+    if not is_registered(type(layer)):
+        raise TypeError(
+            f"{layer!r} cannot be saved: its class is not registered. Decorate it with "
+            "@chainrule.register_layer."
+        )
+    arguments = {
+        key: _plain(layer, key, value, seen, f"{name}.{key}")
+        for key, value in layer.config().items()
+        if not layer.is_initializer(value)  # that has done its work: the values are saved
+    }
+    return {"class": type(layer).__name__, "arguments": arguments}
 
 
-def _plain(layer: Layer, key: str, value: Any) -> Any:
-    """Return a value that JSON holds, or refuse it."""
+def _plain(layer: Any, key: str, value: Any, seen: dict[int, str], name: str) -> Any:
+    """Return a value that JSON holds, layers described, or refuse it."""
+    if isinstance(value, Layer):
+        return _describe(value, seen, name)
     if isinstance(value, (list, tuple)):
-        return [_plain(layer, key, item) for item in value]
+        return [_plain(layer, key, item, seen, f"{name}.{i}") for i, item in enumerate(value)]
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
         f"{layer!r} cannot be saved: its argument {key} is a {type(value).__name__}; a file holds "
-        "numbers, texts, booleans, None, and lists of these."
+        "numbers, texts, booleans, None, layers, and lists of these."
     )
 
 
@@ -157,36 +162,34 @@ def _check(description: Any) -> tuple[list[Layer], str, int]:
         raise ValueError(f"its dtype is {dtype!r}.")
     if type(seed) is not int:
         raise ValueError(f"its seed is {seed!r}.")
-    return _build(description["layers"], {}, ""), dtype, seed
+    layers = list(_value(description["layers"], {}, ""))
+    by_name = unique(layers)
+    for name in description["frozen"]:
+        by_name[name].__dict__["_trainable"] = False
+    return layers, dtype, seed
 
 
-def _build(described: Any, built: dict[str, Layer], prefix: str) -> list[Layer]:
-    """Build layers from registered names and plain arguments."""
-    layers = []
-    for i, entry in enumerate(described):
-        name = f"{prefix}{i}"
-        if "same_as" in entry:
-            layers.append(built[entry["same_as"]])
-            continue
-        kind = registered_layer(entry["class"])
-        arguments = {key: _tuples(value) for key, value in entry["arguments"].items()}
-        positional: Any = ()
-        for parameter in inspect.signature(kind.__init__).parameters.values():
-            if parameter.kind is parameter.VAR_POSITIONAL and parameter.name in arguments:
-                positional = arguments.pop(parameter.name)
-                if positional and isinstance(positional[0], dict):
-                    positional = _build(positional, built, f"{name}.")
-        layer = kind(*positional, **arguments)
-        if not layer.children:
-            layer.trainable = entry["trainable"]
-        built[name] = layer
-        layers.append(layer)
-    return layers
+def _value(described: Any, built: dict[str, Layer], name: str) -> Any:
+    """The value of a description; JSON has one kind of list, and arguments are tuples."""
+    if isinstance(described, dict):
+        return _build(described, built, name)
+    if isinstance(described, list):
+        return tuple(_value(item, built, f"{name}.{i}") for i, item in enumerate(described))
+    return described
 
 
-def _tuples(value: Any) -> Any:
-    """JSON has one kind of list; arguments are tuples."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _build(entry: dict[str, Any], built: dict[str, Layer], name: str) -> Layer:
+    """Build a layer from its registered name and plain arguments."""
+    if "same_as" in entry:
+        return built[entry["same_as"]]
+    kind = registered_layer(entry["class"])
+    arguments = {k: _value(v, built, f"{name}.{k}") for k, v in entry["arguments"].items()}
+    positional: tuple[Any, ...] = ()
+    for parameter in inspect.signature(kind).parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            positional = arguments.pop(parameter.name, ())
+    built[name] = layer = kind(*positional, **arguments)
+    return layer
 
 
 def _ends_as_archive(file: IO[bytes]) -> bool:

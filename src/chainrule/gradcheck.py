@@ -94,7 +94,8 @@ def gradcheck(
     ----------
     subject : Layer, Model or loss
     x : array, or tuple of arrays
-        The input, or the prediction for a loss. Integers are not differentiated.
+        The input, or the prediction for a loss. Indices, where the layer takes them, are not
+        differentiated.
     target : array
         For a loss.
     eps : float
@@ -113,7 +114,8 @@ def gradcheck(
     Returns
     -------
     float
-        The worst error found, relative to the largest entry of its array.
+        The worst error found, relative to the largest entry of its array; 0 where the rounding of
+        the outputs hides a whole array.
 
     Raises
     ------
@@ -150,9 +152,15 @@ def gradcheck(
         raise TypeError(f"gradcheck takes a layer, a model or a loss, got {subject!r}.")
 
     worst = 0.0
+    if not any(variable.value.size for variable in variables):
+        raise ValueError(f"gradcheck: for {subject!r} and this x there is nothing to compare.")
     for variable in variables:
-        check = _elements if variable.value.size <= max_elements else _directions
-        worst = max(worst, check(subject, f, variable, _Rules(eps, atol, rtol), rng))
+        rules = _Rules(eps, atol, rtol)
+        if variable.value.size <= max_elements:
+            error = _elements(subject, f, variable, rules)
+        else:
+            error = _directions(subject, f, variable, rules, rng)
+        worst = max(worst, error)
     return worst
 
 
@@ -194,8 +202,9 @@ def _of_layers(
     layers = copy.deepcopy(tuple(layers))
     flat = FlatParameters(layers, np.float64)
     several = isinstance(x, tuple)
-    xs = [_as_variable(part) for part in (x if several else (x,))]
     parts = list(unique(layers).values())
+    indices = any(layer.takes_indices for layer in parts)
+    xs = [_as_variable(part, indices) for part in (x if several else (x,))]
     states = [layer.rng.bit_generator.state for layer in parts]
     buffers = {name: buffer.copy() for name, buffer in flat.named_buffers().items()}
 
@@ -220,6 +229,11 @@ def _of_layers(
     _expect_unchanged("x", xs, before)
     _expect_unchanged("y", [y], [y_before])
     _expect_unchanged("dy", [v], [v_before])
+    if not np.array_equal(forward()[0], y, equal_nan=True):
+        raise GradientError(
+            f"{subject!r}: forward does not repeat, so its gradient cannot be checked; draw random "
+            "numbers from self.rng alone, and keep nothing of a call."
+        )
     dxs = dx if several else (dx,)
     if not isinstance(dxs, tuple) or len(dxs) != len(xs):
         raise GradientError(f"{subject!r}: dx must be a tuple of {len(xs)} arrays, got {dx!r}.")
@@ -261,10 +275,10 @@ def _of_loss(loss: Any, x: Any, target: Any, weight: Any) -> tuple[_Function, li
     )
 
 
-def _as_variable(x: Any) -> Array:
-    """Return a copy to be moved: numbers as float64, integers as they are."""
+def _as_variable(x: Any, indices: bool) -> Array:
+    """Return a copy to be moved, in float64; indices stay as they are."""
     x = as_numbers("gradcheck: x", x)
-    return x.copy() if x.dtype.kind in "iub" else x.astype(np.float64)
+    return x.copy() if indices and x.dtype.kind in "iu" else x.astype(np.float64)
 
 
 def _expect_unchanged(name: str, now: Sequence[Array], before: Sequence[Array]) -> None:
@@ -276,16 +290,25 @@ def _expect_unchanged(name: str, now: Sequence[Array], before: Sequence[Array]) 
 def _slopes(f: _Function, value: Array, steps: Iterable[tuple[Array, float]]) -> _Slopes:
     """Slopes of the sum of f's terms for each (step of `value`, its length); value is put back."""
     start, here = value.copy(), f()
-    rounding = 8 * np.finfo(np.float64).eps * np.abs(here)
+    rounding = 16 * np.finfo(np.float64).eps * np.abs(here)
+    noise = np.sqrt((rounding**2).sum())  # the terms' roundings have random signs
+
+    def change(step: Array) -> Array:
+        value[...] = start + step
+        return f() - here
+
     found = []
     for step, h in steps:
-        value[...] = start + step
-        above = f() - here
-        value[...] = start - step
-        below = here - f()
+        above, below = change(step), -change(-step)
         bend = np.abs(above - below)
         sharp = bend > 1e-3 * np.maximum(np.abs(above), np.abs(below)) + rounding
-        noise = rounding[(above != 0) | (below != 0)].sum()
+        if (
+            sharp.any()
+        ):  # a kink, unless it is a jump: that is as high for a step a hundredth as long
+            for side, sign in ((above, 1), (below, -1)):
+                near = np.abs(change(sign * step / 100))
+                material = near > 1e-3 * np.maximum(np.abs(above), np.abs(below)) + rounding
+                sharp &= ~(material & (near > 0.5 * np.abs(side)))
         found.append([below.sum() / h, above.sum() / h, bend[sharp].sum() / h, noise / h])
     value[...] = start
     return _Slopes(*np.array(found).T)
@@ -302,9 +325,12 @@ def _relative(error: Array, scale: float, noise: Array) -> float:
 
 
 def _elements(
-    subject: Any, f: _Function, variable: _Variable, rules: _Rules, rng: np.random.Generator,
+    subject: Any,
+    f: _Function,
+    variable: _Variable,
+    rules: _Rules,
     entries: Sequence[tuple[int, ...]] | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Check entry by entry; return the worst error relative to the largest entry."""
     entries = list(np.ndindex(variable.value.shape)) if entries is None else entries
     if not entries:
@@ -343,18 +369,19 @@ def _directions(
 ) -> float:
     """Check along random directions; where one fails, look for an entry to name."""
     worst = 0.0
+    lengths = np.maximum(1.0, np.abs(variable.value))  # as for single entries
     for _ in range(DIRECTIONS):
-        u = rng.standard_normal(variable.value.shape)
+        u = lengths * rng.standard_normal(variable.value.shape)
         with np.errstate(invalid="ignore", over="ignore"):
             claimed = np.array([(variable.gradient * u).sum()])
         slopes = _slopes(f, variable.value, [(rules.eps * u, rules.eps)])
-        scale = float(np.abs(variable.gradient).max())
+        scale = float(np.abs(lengths * variable.gradient).max())
         error = _errors(claimed, slopes)
         if not error[0] <= rules.atol * scale + slopes.noise[0]:
             largest = np.argsort(-np.abs(variable.gradient), axis=None)[:50]
             chosen = {*map(int, largest), *map(int, rng.choice(u.size, 50))}
             entries = [tuple(map(int, np.unravel_index(n, u.shape))) for n in chosen]
-            _elements(subject, f, variable, rules, rng, entries)
+            _elements(subject, f, variable, rules, entries)
             raise GradientError(
                 f"{subject!r}: the derivative of L along a random direction of {variable.name} is "
                 f"{claimed[0]:.6g} by backward, {slopes.middle[0]:.6g} by central differences."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from .errors import as_numbers, check_count, check_flag, show
+from .errors import as_numbers, cast, check_count, check_flag, show
 from .initializers import he_normal
 from .parameters import NamedArrays
 
@@ -33,7 +33,9 @@ class Layer:
 
     An own layer calls ``super().__init__()`` first, keeps each argument of its constructor under
     the argument's name (so that it can be printed and saved), and declares its parameters with
-    `add_parameter` and its buffers with `add_buffer`; its formulas then read them as attributes.
+    `add_parameter` and its buffers with `add_buffer`; its formulas then read them as attributes. A
+    layer made of layers sets ``self.children`` to a tuple of them and returns their gradients under
+    their positions as text, as `Sequential` does.
 
     Attributes
     ----------
@@ -80,6 +82,10 @@ class Layer:
     depth: int = 0
     # Whether y is a probability already; losses on logits refuse to come after such a layer.
     gives_probabilities: bool = False
+    # Whether y holds the values of x, perhaps in another shape or with some of them dropped.
+    keeps_values: bool = False
+    # Whether x holds indices, which stay integers.
+    takes_indices: bool = False
 
     def __init__(self) -> None:
         self.__dict__.update(
@@ -122,6 +128,8 @@ class Layer:
         """Declare a learned array. It is drawn when it is first looked at, or by the model."""
         self._check_new_name(name)
         kind = type(self).__name__
+        if self.model is not None:
+            raise ValueError(f"{kind}: {name} must be declared before a model takes the layer.")
         if not isinstance(shape, (tuple, list)):
             raise TypeError(
                 f"{kind}: the shape of {name} must be a tuple, as in (3,), got {shape!r}."
@@ -143,13 +151,16 @@ class Layer:
 
     @property
     def params(self) -> MutableMapping[str, Any]:
-        """The parameters by name; assigning to one copies into its array."""
-        return NamedArrays(self, self._parameters)
+        """The parameters by name, those of layers inside nested by position.
+
+        Assigning to one copies into its array.
+        """
+        return NamedArrays(self, "params", self._parameters)
 
     @property
     def buffers(self) -> MutableMapping[str, Any]:
-        """The buffers by name; assigning to one copies into its array."""
-        return NamedArrays(self, self._buffers)
+        """The buffers by name, as the parameters."""
+        return NamedArrays(self, "buffers", self._buffers)
 
     @property
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -159,6 +170,9 @@ class Layer:
     @property
     def trainable(self) -> bool:
         """Whether the parameters learn. Setting it on a container sets it for all inside."""
+        if self.children:
+            own = bool(self._parameters) and self._trainable
+            return own or any(child.trainable for child in self.children)
         return self._trainable
 
     @trainable.setter
@@ -205,11 +219,19 @@ class Layer:
                 f"{self!r}: {name} must have shape {show(shape)}, got {show(value.shape)}."
             )
         if name in self.__dict__:
-            self.__dict__[name][...] = value
+            array = self.__dict__[name]
+            array[...] = cast(f"{self!r}: {name}", value, array.dtype)
         else:
             kept = isinstance(given, np.ndarray) and given.dtype == np.float64
-            self.__dict__[name] = np.array(value, np.float64 if kept else np.float32)
+            dtype = np.float64 if kept else np.float32
+            self.__dict__[name] = np.array(cast(f"{self!r}: {name}", value, dtype))
         self._drawn_from_system.discard(name)
+
+    def __delattr__(self, name: str) -> None:
+        """Refuse to cut off an array; delete anything else."""
+        if name in self._parameters or name in self._buffers:
+            raise AttributeError(f"{self!r}: {name} cannot be deleted, only assigned to.")
+        object.__delattr__(self, name)
 
     def _check_new_name(self, name: str) -> None:
         if not (isinstance(name, str) and name.isidentifier()) or hasattr(type(self), name):
@@ -244,14 +266,12 @@ class Layer:
         self.__dict__[name] = array
         self._drawn_from_system.discard(name)
 
-    def move_parameter(self, name: str, view: Array) -> None:
-        """Put a parameter's values into `view`, drawing them if need be, and keep the view."""
+    def values(self, name: str, dtype: DTypeLike) -> Array:
+        """A parameter's values, drawn if nobody has looked at them; the layer stays as it is."""
         if name in self.__dict__:
-            view[...] = self.__dict__[name]
-        else:
-            shape, init = self._parameters[name]
-            view[...] = self._draw(name, shape, init, view.dtype)
-        self.put(name, view)
+            return self.__dict__[name]
+        shape, init = self._parameters[name]
+        return self._draw(name, shape, init, dtype)
 
     def move_buffers(self, dtype: DTypeLike) -> None:
         """Give the buffers a dtype."""
@@ -284,8 +304,8 @@ class Layer:
     def _arguments(self) -> list[tuple[inspect.Parameter, Any]]:
         """Each argument of the constructor with its value, read from the attribute of its name."""
         arguments = []
-        for name, argument in inspect.signature(type(self).__init__).parameters.items():
-            if name not in ("self", "rng") and argument.kind is not argument.VAR_KEYWORD:
+        for name, argument in inspect.signature(type(self)).parameters.items():
+            if name != "rng" and argument.kind is not argument.VAR_KEYWORD:
                 if name not in self.__dict__:
                     raise TypeError(
                         f"{type(self).__name__} keeps no attribute {name!r}, so it cannot be saved:"

@@ -14,6 +14,8 @@ from . import numerics
 from .errors import as_numbers, cast, check_number, show
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from ._types import Array
 
 
@@ -29,7 +31,7 @@ class Loss:
     takes_logits: bool = False
 
     def __call__(
-        self, prediction: Array, target: Array, sample_weight: Array | None = None
+        self, prediction: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> tuple[float, Array]:
         prediction = as_numbers(f"{self!r}: prediction", prediction)
         if prediction.dtype.kind != "f":
@@ -86,7 +88,7 @@ class MeanSquaredError(Loss):
         r = prediction - target
         d = r * r.dtype.type(2 / r.size)
         if weight is None:
-            return float(np.vdot(r, r)) / r.size, d
+            return float((r * r).sum()) / r.size, d
         w = by_row(weight, r.ndim)
         return float(times(w, r * r).sum()) / r.size, times(w, d)
 

@@ -182,7 +182,7 @@ class LossMetric(Metric):
 
     def add(self, value: float, rows: int) -> None:
         """Take in the loss of a batch that was computed already."""
-        self._total += value * rows
+        self._total += float(value) * rows
         self._rows += rows
 
     def result(self) -> float:

@@ -6,14 +6,14 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from . import backprop, training
 from .errors import as_numbers, cast, check_count, show
-from .layers.containers import chain_shape, check_layer, splice
+from .layers.containers import chain_shape, check_layer, ends_in_probabilities, splice
 from .parameters import FlatParameters, walk
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from ._types import Array, Shape
     from .callbacks import Callback
     from .layer import Layer
+    from .losses import Loss
+    from .metrics import Metric
+    from .optimizers import Optimizer
     from .training import History
+
+    LossLike = Loss | Callable[..., tuple[float, Array]]
 
 
 class Pass(NamedTuple):
@@ -145,10 +150,33 @@ class Model:
         """All parameters as one flat vector; changing it changes the layers."""
         return self._flat.values
 
+    @parameters.setter
+    def parameters(self, values: Any) -> None:
+        self._copy_in("parameters", self.parameters, values)
+
     @property
     def gradients(self) -> Array:
         """dL/dp of all parameters as one flat vector, as the last `backward` left it."""
         return self._flat.gradients
+
+    @gradients.setter
+    def gradients(self, values: Any) -> None:
+        self._copy_in("gradients", self.gradients, values)
+
+    def _copy_in(self, name: str, flat: Array, values: Any) -> None:
+        if values is flat:  # as after `model.gradients *= 0.5`
+            return
+        array = as_numbers(f"Model.{name}", values)
+        if array.shape != flat.shape:
+            raise ValueError(
+                f"Model.{name} must have shape {show(flat.shape)}, got {show(array.shape)}."
+            )
+        flat[...] = cast(f"Model.{name}", array, self.dtype)
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether predictions are probabilities already, by a Softmax or Sigmoid at the end."""
+        return ends_in_probabilities(self.layers)
 
     @property
     def num_parameters(self) -> int:
@@ -205,7 +233,11 @@ class Model:
                     f"load_state_dict: {name} must have shape {show(own[name].shape)}, got "
                     f"{show(array.shape)}."
                 )
-        for name, array in arrays.items():
+        cast_arrays = {
+            name: cast(f"load_state_dict: {name}", array, own[name].dtype)
+            for name, array in arrays.items()
+        }
+        for name, array in cast_arrays.items():
             own[name][...] = array
 
     # ---- forward and backward -------------------------------------------------------------------
@@ -222,7 +254,10 @@ class Model:
         return y
 
     def forward(self, x: Any, training: bool = False) -> tuple[Array, Pass]:
-        """Return ``y, caches``: predictions, and what `backward` needs of this pass."""
+        """Return ``y, caches``: predictions, and what `backward` needs of this pass.
+
+        Layers may keep y itself in their cache, so change a copy of it, not y.
+        """
         y, caches = backprop.forward(self.layers, self.convert(x), training)
         return y, Pass(caches, y.shape, self.layers)
 
@@ -255,20 +290,25 @@ class Model:
         """`backward` on arrays that were checked."""
         self._plan()
         dx, _ = backprop.backward(self.layers, dy, caches, self._views, need_dx)
-        self._add_shares()
+        self._finish()
         return dx
 
     def _plan(self) -> None:
         """Renew views and spans when layers were frozen or freed since they were made."""
         learning = self._flat.learning()
         if learning != self._learning:
-            self._views, self._add_shares = self._flat.gradient_views(self.gradients)
+            self._views, self._finish = self._flat.gradient_views(self.gradients)
             self._spans = None if all(learning) else self._flat.spans()
             self._learning = learning
 
     def convert(self, x: Any) -> Array:
         """Check an input and give it the model's dtype; it is not copied if it has that already."""
-        if type(x) is np.ndarray and x.dtype == self.dtype and x.shape[1:] in self._shapes:
+        if (
+            type(x) is np.ndarray
+            and x.ndim
+            and x.dtype == self.dtype
+            and x.shape[1:] in self._shapes
+        ):
             return x
         x = as_numbers("Model: x", x)
         self._check_shape(x.shape)
@@ -298,6 +338,7 @@ class Model:
             if len(self._shapes) >= 256:
                 self._shapes.clear()
             self._shapes[shape[1:]] = y_shape
+            return y_shape
         return self._shapes[shape[1:]]
 
     def activations(self, x: Any) -> list[Array]:
@@ -316,18 +357,18 @@ class Model:
         x: Any,
         y: Any,
         *,
-        loss: Any,
-        optimizer: Any,
+        loss: LossLike,
+        optimizer: Optimizer,
         epochs: int = 1,
         batch_size: int | None = 32,
         validation_data: Any = None,
         validation_split: float = 0.0,
-        metrics: Iterable[Any] = (),
+        metrics: Iterable[Metric | LossLike] = (),
         callbacks: Iterable[Callback] = (),
         shuffle: bool = True,
         sample_weight: Any = None,
         initial_epoch: int = 0,
-        verbose: Any = "auto",
+        verbose: Literal["auto", 0, 1] | bool = "auto",
     ) -> History:
         """Train: minimise the mean loss over x and y by steps on batches.
 
@@ -372,7 +413,9 @@ class Model:
         TypeError, ValueError
             For arguments that do not fit; model and optimizer are as they were.
         DivergenceError
-            At the first loss or gradient that is not finite. That step is not made.
+            At the first loss or gradient that is not finite. That step is not made; weights,
+            buffers and the optimizer's state are those before the epoch, and the weights the best
+            if an `EarlyStopping` kept them.
         KeyboardInterrupt
             After Ctrl-C; the best weights are back if an `EarlyStopping` kept them, and
             `model.history` holds the whole epochs.
@@ -396,7 +439,7 @@ class Model:
         )
 
     def train_on_batch(
-        self, x: Any, y: Any, *, loss: Any, optimizer: Any, sample_weight: Any = None
+        self, x: Any, y: Any, *, loss: LossLike, optimizer: Optimizer, sample_weight: Any = None
     ) -> float:
         """Make one step on one batch; return the loss before it.
 
@@ -415,8 +458,8 @@ class Model:
         x: Any,
         y: Any,
         *,
-        loss: Any,
-        metrics: Iterable[Any] = (),
+        loss: LossLike,
+        metrics: Iterable[Metric | LossLike] = (),
         sample_weight: Any = None,
         batch_size: int | None = 1024,
     ) -> dict[str, float]:
@@ -457,10 +500,12 @@ class Model:
         shape: Shape = (...,)
         rows: list[tuple[str, ...]] = []
         seen: set[int] = set()
+        sizes: dict[str, list[int]] = {}  # of the parameters, by position in the chain
+        for name, slot in self._flat.slots.items():
+            sizes.setdefault(name.split(".")[0], []).append(slot.where.stop - slot.where.start)
         for i, layer in enumerate(self.layers):
             shape = layer.output_shape(shape)
-            own = [s for name, s in self._flat.slots.items() if name.split(".")[0] == str(i)]
-            count = sum(s.where.stop - s.where.start for s in own)
+            count = sum(sizes.get(str(i), ()))
             note = "shared" if id(layer) in seen else "" if layer.trainable else "frozen"
             seen.update(id(inner) for _, inner in walk([layer]))
             rows.append((str(i), repr(layer), show(shape), f"{count:,}", note))
@@ -519,7 +564,7 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles hold the layers; the flat vectors are tied anew."""
         state = self.__dict__.copy()
-        for name in ("_flat", "_learning", "_shapes", "_views", "_spans", "_add_shares"):
+        for name in ("_flat", "_learning", "_shapes", "_views", "_spans", "_finish"):
             state.pop(name, None)
         return {**state, "gradients": self.gradients}
 

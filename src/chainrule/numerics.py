@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from ._types import Array
 
 ROWS = 1024  # that `sum_rows` sums at a time
 
 
-def sigmoid(x: Array) -> Array:
+def sigmoid(x: ArrayLike) -> Array:
     r"""Logistic sigmoid, :math:`\sigma(x) = 1 / (1 + e^{-x})`.
 
     Written as :math:`e^{\min(x, 0)} / (1 + e^{-|x|})`, which neither overflows nor loses the small
@@ -46,7 +48,7 @@ def sigmoid(x: Array) -> Array:
     return top / (e + x.dtype.type(1))
 
 
-def softplus(x: Array) -> Array:
+def softplus(x: ArrayLike) -> Array:
     r"""Softplus, :math:`\log(1 + e^x) = \max(x, 0) + \log(1 + e^{-|x|})`.
 
     Examples
@@ -60,7 +62,7 @@ def softplus(x: Array) -> Array:
     return np.maximum(x, x.dtype.type(0)) + np.log1p(np.exp(-np.abs(x)))
 
 
-def logsumexp(x: Array, axis: int = -1) -> Array:
+def logsumexp(x: ArrayLike, axis: int = -1) -> Array:
     r"""Logarithm of the sum of exponentials along an axis, which stays with size 1.
 
     :math:`m + \log \sum_i e^{x_i - m}` with :math:`m = \max_i x_i`.
@@ -79,7 +81,7 @@ def logsumexp(x: Array, axis: int = -1) -> Array:
         return np.where(np.isinf(m), m, m + np.log(s))
 
 
-def softmax(x: Array, axis: int = -1) -> Array:
+def softmax(x: ArrayLike, axis: int = -1) -> Array:
     r"""Softmax along an axis, :math:`y_i = e^{x_i} / \sum_j e^{x_j}`.
 
     The largest entry is subtracted first, so that nothing overflows. One entry of +inf takes all;
@@ -152,6 +154,8 @@ def sum_rows(x: Array, out: Array | None = None) -> Array:
     tall float32 arrays, and is slower. Blocks of rows are summed apart and then together.
     """
     n = len(x)
+    if x.flags.f_contiguous and not x.flags.c_contiguous and n <= ROWS:
+        return product(x.T, _ones(n, x.dtype), out)
     if n <= ROWS:
         return product(_ones(n, x.dtype), x, out)
     blocks = [sum_rows(x[i : i + ROWS]) for i in range(0, n, ROWS)]
@@ -178,7 +182,7 @@ def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return zeros
 
 
-def as_float(x: Array) -> Array:
+def as_float(x: ArrayLike) -> Array:
     """Return an array of floats: a float array as it is, integers and booleans as float64."""
     try:
         x = np.asarray(x)

@@ -28,7 +28,8 @@ class Optimizer:
     r"""Base class: ``step(params, grads, spans=None)`` updates `params` in place.
 
     A derived class names its state vectors in `_state`, and writes `prepare`, which gives the
-    numbers of a step, and `update`, which uses them on one block.
+    numbers of a step, and `update`, which uses them on one block. All parameters share one count of
+    steps, so those that were frozen at first are stepped as of that count when they are freed.
 
     Parameters
     ----------
@@ -65,14 +66,10 @@ class Optimizer:
             For vectors that do not fit each other, or the state of earlier steps.
         """
         self.check(params, grads)
-        lr = self.lr(self.steps) if callable(self.lr) else self.lr
-        if not (isinstance(lr, (int, float, np.number)) and 0 <= lr < math.inf):
-            raise ValueError(
-                f"{type(self).__name__}: the schedule gave the rate {lr!r} at step {self.steps}."
-            )
-        numbers = self.prepare(float(lr), self.steps + 1)
+        blocks = list(self._blocks(len(params), spans))
+        numbers = self.prepare(self.rate(), self.steps + 1)
         scratches = self._start(params)
-        for block, decay in self._blocks(len(params), spans):
+        for block, decay in blocks:
             p, g = params[block], grads[block]
             t, u = (scratch[: len(p)] for scratch in scratches)
             if decay:
@@ -81,6 +78,17 @@ class Optimizer:
                 g = u  # g = g + decay * p, in scratch of its own
             self.update(p, g, t, block, numbers)
         self.steps += 1
+
+    def rate(self) -> float:
+        """The learning rate of the next step, by the schedule if `lr` is one."""
+        lr = self.lr(self.steps) if callable(self.lr) else self.lr
+        if not (isinstance(lr, (int, float, np.number)) and 0 <= lr < math.inf):
+            source = "the schedule gave the rate" if callable(self.lr) else "lr is"
+            raise ValueError(
+                f"{type(self).__name__}: {source} {lr!r} at step {self.steps}; expected a finite "
+                "number, 0 or more."
+            )
+        return float(lr)
 
     def prepare(self, lr: float, step: int) -> Any:
         """Numbers that all blocks of a step share; the first step is 1."""
@@ -118,6 +126,10 @@ class Optimizer:
         """Refuse vectors that do not fit each other, or the state of earlier steps."""
         if not (isinstance(params, np.ndarray) and isinstance(grads, np.ndarray)):
             raise TypeError(f"{type(self).__name__}: params and grads must be NumPy arrays.")
+        if params.dtype.kind != "f":
+            raise TypeError(f"{type(self).__name__}: params must be floats, got {params.dtype}.")
+        if not params.flags.writeable:
+            raise ValueError(f"{type(self).__name__}: params are read-only; pass a copy.")
         if params.shape != grads.shape or params.ndim != 1 or params.dtype != grads.dtype:
             raise ValueError(
                 f"{type(self).__name__}: params and grads must be flat vectors of one size and "
@@ -132,28 +144,33 @@ class Optimizer:
             )
 
     def _start(self, params: Array) -> tuple[Array, Array]:
-        """Make state and scratch at the first step; scratch anew for vectors of another kind."""
-        size = min(BLOCK, len(params))
-        if (
-            self._scratch is None
-            or self._scratch[0].dtype != params.dtype
-            or (len(self._scratch[0]) < size)
-        ):
-            if params.dtype.kind != "f":
-                raise TypeError(
-                    f"{type(self).__name__}: params must be floats, got {params.dtype}."
-                )
-            for name in self._state:
-                self._vectors.setdefault(name, np.zeros_like(params))
-            self._scratch = np.empty(size, params.dtype), np.empty(size, params.dtype)
-        return self._scratch
+        """Make what is missing of state and scratch, at the first step and for other vectors."""
+        for name in self._state:
+            if name not in self._vectors:
+                self._vectors[name] = np.zeros_like(params)
+        scratch, size = self._scratch, min(BLOCK, len(params))
+        if scratch is None or scratch[0].dtype != params.dtype or len(scratch[0]) < size:
+            scratch = np.empty(size, params.dtype), np.empty(size, params.dtype)
+            self._scratch = scratch
+        return scratch
 
     def _blocks(self, n: int, spans: Sequence[Span] | None) -> Iterator[tuple[slice, float]]:
-        for span, decay in [(slice(0, n), None)] if spans is None else spans:
-            start, stop, stride = span.indices(n)
-            if stride != 1:
-                raise ValueError(f"{type(self).__name__}: {span} must be a slice without a step.")
-            decay = self.weight_decay if decay is None else decay
+        end = 0
+        for span in [(slice(0, n), None)] if spans is None else spans:
+            if not (isinstance(span, (tuple, list)) and len(span) == 2 and type(span[0]) is slice):
+                raise TypeError(
+                    f"{type(self).__name__}: spans are pairs (slice, weight decay or None), got "
+                    f"{span!r}."
+                )
+            start, stop, stride = span[0].indices(n)
+            if stride != 1 or start < end:
+                raise ValueError(
+                    f"{type(self).__name__}: spans must be slices without a step, one behind the "
+                    f"other; got {span[0]} after {end}."
+                )
+            end, decay = max(start, stop), self.weight_decay
+            if span[1] is not None:
+                decay = check_number(type(self).__name__, "the decay of a span", span[1], low=0)
             for i in range(start, stop, BLOCK):
                 yield slice(i, min(i + BLOCK, stop)), decay
 
@@ -219,7 +236,10 @@ class SGD(Optimizer):
         self.nesterov = check_flag("SGD", "nesterov", nesterov)
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError("SGD: nesterov needs a momentum above 0 and a dampening of 0.")
-        self._state = ("velocity",) if self.momentum else ()
+
+    @property
+    def _state(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("velocity",) if self.momentum else ()
 
     def prepare(self, lr: float, step: int) -> tuple[float, float, float]:
         first = step == 1
@@ -304,7 +324,10 @@ class Adam(Optimizer):
         self.betas = check_betas("Adam", betas)
         self.eps = check_number("Adam", "eps", eps, low=0)
         self.amsgrad = check_flag("Adam", "amsgrad", amsgrad)
-        self._state = ("m", "v", "v_max") if self.amsgrad else ("m", "v")
+
+    @property
+    def _state(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("m", "v", "v_max") if self.amsgrad else ("m", "v")
 
     def prepare(self, lr: float, step: int) -> tuple[float, float]:
         beta1, beta2 = self.betas

@@ -18,37 +18,44 @@ if TYPE_CHECKING:
     from .layer import Layer
 
 
-class NamedArrays(MutableMapping[str, "Array"]):
-    """The arrays of one layer by name, in the order of their declaration.
+class NamedArrays(MutableMapping[str, Any]):
+    """The parameters or buffers of a layer by name, those of layers inside it nested by position.
 
     Assigning copies into the array, its shape checked, so a view of a flat vector is never cut off.
     """
 
-    def __init__(self, layer: Layer, names: Mapping[str, Any]) -> None:
-        self._layer, self._names = layer, names
+    def __init__(self, layer: Layer, kind: str, names: Mapping[str, Any]) -> None:
+        self._layer, self._kind, self._names = layer, kind, names
 
-    def __getitem__(self, name: str) -> Array:
-        if name not in self._names:
-            raise KeyError(f"{self._layer} has no {name!r}; it has {list(self._names)}.")
-        array: Array = getattr(self._layer, name)
-        return array
+    def __getitem__(self, name: str) -> Any:
+        if name in self._names:
+            return getattr(self._layer, name)
+        if name in self:
+            return getattr(self._layer.children[int(name)], self._kind)
+        raise KeyError(f"{self._layer} has no {name!r} among its {self._kind} {list(self)}.")
 
     def __setitem__(self, name: str, value: Array) -> None:
-        if name not in self._names:
-            raise KeyError(f"{self._layer} has no {name!r}; it has {list(self._names)}.")
-        setattr(self._layer, name, value)
+        if name in self._names:
+            setattr(self._layer, name, value)
+        elif name in self:
+            raise TypeError(f"{self._layer}: assign to the arrays in {self._kind}[{name!r}].")
+        else:
+            raise KeyError(f"{self._layer} has no {name!r} among its {self._kind} {list(self)}.")
 
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"{self._layer}: {name!r} cannot be deleted, only assigned to.")
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names
+        return name in list(self)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        yield from self._names
+        for i, child in enumerate(self._layer.children):
+            if getattr(child, self._kind):
+                yield str(i)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(list(iter(self)))
 
     def __repr__(self) -> str:
         return repr(dict(self))
@@ -97,8 +104,10 @@ class FlatParameters:
         self._owners = [slot.layer for slot in self.slots.values()]
         self.values = np.empty(start, dtype)
         self.gradients = np.zeros(start, dtype)
+        for slot in self.slots.values():  # nothing is moved before everything is drawn
+            self.view(self.values, slot)[...] = slot.layer.values(slot.key, dtype)
         for slot in self.slots.values():
-            slot.layer.move_parameter(slot.key, self.view(self.values, slot))
+            slot.layer.put(slot.key, self.view(self.values, slot))
         for layer in unique(layers).values():
             layer.move_buffers(dtype)
 
@@ -125,22 +134,29 @@ class FlatParameters:
 
     def spans(self) -> list[tuple[slice, None]]:
         """Slices of the flat vectors that learn, neighbours joined; None: the optimizer's decay."""
+        return [(slice(start, stop), None) for start, stop in self._joined(learning=True)]
+
+    def frozen(self) -> list[slice]:
+        """Slices of the flat vectors that do not learn."""
+        return [slice(start, stop) for start, stop in self._joined(learning=False)]
+
+    def _joined(self, learning: bool) -> list[list[int]]:
         joined: list[list[int]] = []
         for slot in self.slots.values():
-            if slot.layer._trainable:
+            if slot.layer._trainable == learning:
                 if joined and joined[-1][1] == slot.where.start:
                     joined[-1][1] = slot.where.stop
                 else:
                     joined.append([slot.where.start, slot.where.stop])
-        return [(slice(start, stop), None) for start, stop in joined]
+        return joined
 
     def gradient_views(self, flat: Array) -> tuple[dict[str, Any], Callable[[], None]]:
         """Views of a flat gradient nested as the layers are, and what must be done after a pass.
 
         The second and later standings of a layer get scratch arrays; the function that comes second
-        adds them to the first. What is frozen has no view, and its part of `flat` is set to zero.
+        adds them to the first. What is frozen has no view, and its part of `flat` becomes zero.
         """
-        flat[:] = 0
+        frozen = self.frozen()
         first = {(id(slot.layer), slot.key): slot for slot in self.slots.values()}
         taken: set[tuple[int, str]] = set()
         pairs: list[tuple[Array, Array]] = []
@@ -163,8 +179,10 @@ class FlatParameters:
 
         views = nest(self.layers)
 
-        def add_shares() -> None:
+        def finish() -> None:
+            for part in frozen:
+                flat[part] = 0
             for total, share in pairs:
                 total += share
 
-        return views, add_shares
+        return views, finish

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import GradientError, show
+from .errors import GradientError, as_numbers, show
 from .gradcheck import gradcheck
 from .layer import Layer
 from .parameters import unique
@@ -154,7 +154,16 @@ def check_layer(layer: Layer, x: Any, **options: Any) -> None:
     """
     if not isinstance(layer, Layer):
         raise TypeError(f"check_layer takes a layer, got {layer!r}.")
-    original, x = layer, np.asarray(x)
+    if isinstance(x, tuple):
+        raise TypeError("check_layer takes one array; for layers of several inputs use gradcheck.")
+    try:
+        _check_layer(layer, as_numbers("check_layer: x", x), options)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise GradientError(f"{layer!r} does not work: {error}") from error
+
+
+def _check_layer(original: Layer, x: Array, options: dict[str, Any]) -> None:
+    layer = original
     run = _Run(copy.deepcopy(layer))
     for training in (True, False):
         y, dx, grads = run(x, training)
@@ -174,6 +183,9 @@ class _Run:
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
         self.parts = list(unique([layer]).values())
+        for part in self.parts:  # drawn now, so that the generators' states come after it
+            for name in part.parameter_shapes:
+                getattr(part, name)
         self.states = [part.rng.bit_generator.state for part in self.parts]
         self.buffers = [copy.deepcopy(part.own_buffers()) for part in self.parts]
 

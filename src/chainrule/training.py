@@ -125,7 +125,7 @@ def fit(
         for callback in reversed(callbacks):
             stack.callback(callback.on_train_end)
         for epoch in range(initial_epoch, epochs):
-            last_good = model.state_dict()
+            last_good = model.state_dict(), _state_of(optimizer)
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
             order = batches(len(x), size, model.shuffle_rng if shuffle else None, rows)
@@ -134,11 +134,14 @@ def fit(
                     model, loss, optimizer, (x, y, weight), order, metrics, by_batch
                 )
             except DivergenceError as error:
-                model.load_state_dict(last_good)
+                model.load_state_dict(last_good[0])
+                if last_good[1] is not None:
+                    optimizer.load_state_dict(last_good[1])
                 raise DivergenceError(
                     f"Training stopped in epoch {epoch + 1}, {error} The weights are those before "
-                    "this epoch, or the best where EarlyStopping keeps them. Try a smaller "
-                    f"learning rate than in {optimizer!r}, or scale the data."
+                    "this epoch, or the best where EarlyStopping keeps them, and so is the state "
+                    f"of {optimizer!r}. Look for values in the data that are not finite or not "
+                    "scaled, and try a smaller learning rate."
                 ) from None
             if validation is not None:
                 after = evaluate_arrays(model, loss, metrics, *validation)
@@ -149,6 +152,11 @@ def fit(
             if model.stop_training:
                 break
     return history
+
+
+def _state_of(optimizer: Any) -> Any:
+    """A copy of an optimizer's state; None for a user's own that has none to give."""
+    return optimizer.state_dict() if hasattr(optimizer, "load_state_dict") else None
 
 
 def _train_epoch(
@@ -223,18 +231,21 @@ def check_data(
     x = as_numbers(f"{owner}: x", x)
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"{owner}: x is empty, of shape {show(x.shape)}; expected rows of data.")
-    y = np.asarray(y)
+    y = as_numbers(f"{owner}: y", y)
     if y.ndim == 0 or len(y) != len(x):
         rows = "no rows" if y.ndim == 0 else f"{len(y)} rows"
         raise ValueError(f"{owner}: x has {len(x)} rows, but y has {rows}.")
-    if x.dtype.kind == "f" and x.dtype.itemsize > model.dtype.itemsize:
-        cast(f"{owner}: x", np.array([x.min(), x.max()]), model.dtype)
     shape = model.prediction_shape(x)
+    if x.dtype.kind == "f" and x.dtype.itemsize > model.dtype.itemsize and x.size:
+        cast(f"{owner}: x", np.array([x.min(), x.max()]), model.dtype)
     if isinstance(loss, Loss):
         y = loss.prepare(y, shape, model.dtype)
     elif y.dtype.kind == "f":
         y = cast(f"{owner}: y", y, model.dtype)
     weight = prepare_weight(sample_weight, (len(x),), model.dtype)
+    if not isinstance(loss, Loss):  # a user's own shows on one row whether it can be called
+        with np.errstate(all="ignore"):
+            formula_of(loss)(model(x[:1]), y[:1], None if weight is None else weight[:1])
     return x, y, weight
 
 
@@ -243,12 +254,11 @@ def check_loss(model: Model, loss: Any) -> None:
     if isinstance(loss, (str, type)) or not callable(loss):
         name = loss.__name__ if isinstance(loss, type) else "SoftmaxCrossEntropy"
         raise TypeError(f"loss must be an instance, as in loss={name}(), got {loss!r}.")
-    last = model.layers[-1]
-    if getattr(loss, "takes_logits", False) and last.gives_probabilities:
+    if getattr(loss, "takes_logits", False) and model.gives_probabilities:
         raise ValueError(
-            f"{loss!r} takes logits, but the model ends with {last!r}. Remove that layer: the loss "
-            "contains it; for probabilities apply chainrule.softmax or chainrule.sigmoid to the "
-            "predictions."
+            f"{loss!r} takes logits, but the model ends with {model.layers[-1]!r} and gives "
+            "probabilities. Remove the Softmax or Sigmoid: the loss contains it; for probabilities "
+            "apply chainrule.softmax or chainrule.sigmoid to the predictions."
         )
 
 
@@ -275,6 +285,7 @@ def check_optimizer(model: Model, optimizer: Any) -> None:
         )
     if hasattr(optimizer, "check"):
         optimizer.check(model.parameters, model.gradients)
+        optimizer.rate()
 
 
 def check_batch_size(owner: str, batch_size: Any) -> int | None:
@@ -309,14 +320,20 @@ def formula_of(loss: Any) -> Callable[..., tuple[float, Array]]:
         return loss.formula
 
     def formula(prediction: Array, target: Array, weight: Array | None) -> tuple[float, Array]:
-        value, d = loss(prediction, target, weight)
-        d = np.asarray(d)
+        result = loss(prediction, target, weight)
+        try:
+            value, d = result
+            value, d = float(value), np.asarray(d)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"the loss {loss!r} must return (value, gradient), a number and an array."
+            ) from None
         if d.shape != prediction.shape:
             raise ValueError(
                 f"the loss {loss!r} gave a gradient of shape {show(d.shape)}, expected the "
                 f"predictions' shape {show(prediction.shape)}."
             )
-        return float(value), d.astype(prediction.dtype, copy=False)
+        return value, d.astype(prediction.dtype, copy=False)
 
     return formula
 

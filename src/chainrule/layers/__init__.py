@@ -1,1 +1,1 @@
-"""The layers, a file for each chapter: every class is a forward and a backward formula."""
+"""The layers, a file for each chapter. Every class is a forward formula and a backward formula."""

@@ -1,5 +1,5 @@
-"""The nonlinearities. Without one between them, dense layers collapse into a single linear map;
-each stands here with its derivative beside it."""
+"""The nonlinearities: without one between them, dense layers collapse into a single linear map.
+Each stands here with its derivative beside it."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Activation(Layer):
 @register_layer
 class Identity(Activation):
     """Pass everything on unchanged: y = x, dL/dx = dL/dy. Useful as a branch of `Parallel`."""
+
+    keeps_values = True
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, None]:
         return x, None
@@ -180,6 +182,8 @@ class Softmax(Activation):
         return y * (dy - (dy * y).sum(axis=self.axis, keepdims=True)), {}
 
     def output_shape(self, input_shape: Shape) -> Shape:
+        if not input_shape:
+            raise ValueError(f"{self!r} needs an axis of classes behind the batch.")
         if ... not in input_shape:
             self._check_axis(1 + len(input_shape))
         return input_shape

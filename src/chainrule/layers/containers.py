@@ -3,8 +3,7 @@ the gradients of its parts add up; the engine does the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,30 +33,6 @@ class Container(Layer):
                 f"{type(self).__name__}: containers are nested {self.depth} deep, at most "
                 f"{MAX_DEPTH} levels work. (Sequential in Sequential does not count.)"
             )
-
-    @property
-    def params(self) -> MutableMapping[str, Any]:
-        """The children's parameters by position, those that have none left out."""
-        return self._nested(super().params, [child.params for child in self.children])
-
-    @property
-    def buffers(self) -> MutableMapping[str, Any]:
-        """The children's buffers by position, those that have none left out."""
-        return self._nested(super().buffers, [child.buffers for child in self.children])
-
-    @staticmethod
-    def _nested(own: Mapping[str, Any], inner: Sequence[Any]) -> MutableMapping[str, Any]:
-        nested = {str(i): arrays for i, arrays in enumerate(inner) if arrays}
-        return MappingProxyType({**own, **nested})  # type: ignore[return-value]  # no assigning
-
-    @property
-    def trainable(self) -> bool:
-        """Whether anything inside may learn. Setting it sets it for all inside."""
-        return any(child.trainable for child in self.children) or not self.children
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        Layer.trainable.fset(self, value)  # type: ignore[attr-defined]
 
 
 @register_layer
@@ -102,6 +77,10 @@ class Sequential(Container):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return chain_shape(self.layers, input_shape)
+
+    @property
+    def gives_probabilities(self) -> bool:  # type: ignore[override]
+        return ends_in_probabilities(self.layers)
 
 
 @register_layer
@@ -219,7 +198,7 @@ class Parallel(Container):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[Sequence[Any], Any]]:
         ys, caches = zip(*(f.forward(x, training=training) for f in self.branches), strict=True)
-        self._merged_shape([y.shape[1:] for y in ys])
+        self._merged_shape([y.shape for y in ys])
         if self.merge == "concat":
             widths = np.cumsum([y.shape[-1] for y in ys[:-1]])  # where the parts of dy begin
             return np.concatenate(ys, axis=-1), (caches, widths)
@@ -251,6 +230,10 @@ class Parallel(Container):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return self._merged_shape([branch.output_shape(input_shape) for branch in self.branches])
+
+    @property
+    def gives_probabilities(self) -> bool:  # type: ignore[override]
+        return any(branch.gives_probabilities for branch in self.branches)
 
     def _merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         first, concat = shapes[0], self.merge == "concat"
@@ -290,6 +273,12 @@ def chain_shape(layers: Sequence[Layer], shape: Shape) -> Shape:
                 f"{show(shape)}, but {error}"
             ) from None
     return shape
+
+
+def ends_in_probabilities(layers: Sequence[Layer]) -> bool:
+    """Whether the last layer that does more than pass values on gives probabilities."""
+    last = next((layer for layer in reversed(layers) if not layer.keeps_values), None)
+    return last is not None and last.gives_probabilities
 
 
 def compatible(one: Shape, other: Shape) -> bool:

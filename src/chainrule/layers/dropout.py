@@ -52,6 +52,8 @@ class Dropout(Layer):
     15, 2014.
     """
 
+    keeps_values = True
+
     def __init__(self, p: float = 0.5, rng: np.random.Generator | None = None) -> None:
         super().__init__()
         self.p = check_number("Dropout", "p", p, low=0, high=1)
@@ -66,6 +68,8 @@ class Dropout(Layer):
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array | None]:
         if not training or self.p == 0:
             return x, None
+        if x.dtype.kind != "f":
+            x = x.astype(np.float32)
         if self.p == 1:
             m = np.zeros_like(x)
         else:

@@ -26,6 +26,8 @@ class Flatten(Layer):
     ((5, 784), (5, 28, 28))
     """
 
+    keeps_values = True
+
     def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[int, ...]]:
         return x.reshape(len(x), math.prod(x.shape[1:])), x.shape
 

@@ -1,0 +1,276 @@
+"""What somebody who distrusts the library tries first: each test here once failed. They cover the
+corners where a wrong result would have been silent."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chainrule as cr
+from chainrule.layers.containers import Container
+from chainrule.numerics import sum_rows
+from chainrule.testing import check_layer
+
+X = np.random.default_rng(0).standard_normal((6, 3))
+
+
+class Own(cr.Layer):
+    """y = x s, with a backward of one's own choice."""
+
+    def __init__(self, forward=lambda x, s: x * s, backward=lambda dy, x, s: dy * s):
+        super().__init__()
+        self.f, self.b = forward, backward
+        self.add_parameter("s", (3,), cr.initializers.normal(1.0))
+
+    def forward(self, x, training=False):
+        return self.f(x, self.s), x
+
+    def backward(self, dy, x, out=None, need_dx=True):
+        return self.b(dy, x, self.s), {"s": (dy * x).sum(axis=0)}
+
+
+@cr.register_layer
+class Head(cr.Sequential):
+    """A class derived from Sequential, with an argument of its own."""
+
+    def __init__(self, n):
+        super().__init__(cr.Dense(n, n), cr.Softmax())
+        self.n = n
+
+
+@cr.register_layer
+class Gate(Container):
+    """y = s f(x): a container with a parameter of its own."""
+
+    def __init__(self, inner):
+        super().__init__([inner])
+        self.inner = inner
+        self.add_parameter("s", (), cr.initializers.ones)
+
+    def forward(self, x, training=False):
+        y, cache = self.children[0].forward(x, training=training)
+        return self.s * y, (y, cache)
+
+    def backward(self, dy, cache, out=None, need_dx=True):
+        y, inner = cache
+        dx, grads = self.children[0].backward(dy * self.s, inner, need_dx=need_dx)
+        return dx, {"s": (dy * y).sum(), "0": grads}
+
+
+# ---- the gradient check --------------------------------------------------------------------------
+
+
+def test_a_forward_that_does_not_repeat_is_refused():
+    noise = np.random.default_rng(1)
+    layer = Own(lambda x, s: x * s + noise.normal(size=x.shape), lambda dy, x, s: 100 * dy)
+    with pytest.raises(cr.GradientError, match="does not repeat"):
+        cr.gradcheck(layer, X)
+
+
+def test_a_jump_is_no_kink():
+    layer = Own(lambda x, s: np.floor(x) + 0 * s, lambda dy, x, s: 3 * dy)
+    with pytest.raises(cr.GradientError, match=r"dL/dx"):
+        cr.gradcheck(layer, np.arange(6.0).reshape(2, 3))
+
+
+def test_whole_numbers_are_differentiated_like_others():
+    with pytest.raises(cr.GradientError, match=r"dL/dx"):
+        cr.gradcheck(Own(backward=lambda dy, x, s: -50 * dy), [[1, 2, 3], [4, 5, 6]])
+    assert cr.gradcheck(Own(), [[1, 2, 3]]) < 1e-6
+
+
+def test_nothing_to_compare_is_refused():
+    with pytest.raises(ValueError, match="nothing to compare"):
+        cr.gradcheck(cr.Tanh(), np.zeros((0, 3)))
+
+
+@pytest.mark.parametrize("scale", [20, 100])
+def test_saturated_units_and_large_inputs_pass(scale):
+    rng = np.random.default_rng(2)
+    for seed in range(10):
+        cr.gradcheck(cr.Softmax(), scale * rng.standard_normal((2, 20)), seed=seed)
+    cr.gradcheck(cr.MeanSquaredError(), 1e8 * rng.standard_normal((30, 20)), np.zeros((30, 20)))
+
+
+def test_a_random_layer_with_a_parameter_passes_the_contract():
+    class Noisy(Own):
+        def forward(self, x, training=False):
+            noise = self.rng.normal(size=x.shape).astype(x.dtype) if training else 0
+            return x * self.s + noise, x
+
+    check_layer(Noisy(), np.ones((1, 3), np.float32))
+
+
+# ---- own layers and containers -------------------------------------------------------------------
+
+
+def test_a_container_with_its_own_parameter_works_everywhere(tmp_path):
+    model = cr.Model(Gate(cr.Dense(3, 3)), seed=0, dtype="float64")
+    assert list(model.named_parameters()) == ["0.s", "0.0.W", "0.0.b"]
+    assert cr.gradcheck(model, X) < 1e-6
+    model.layers[0].params["s"] = 2.0
+    assert model.parameters[0] == 2
+    with pytest.raises(TypeError, match=r"assign to the arrays in params\['0'\]"):
+        model.layers[0].params["0"] = 3
+    model.layers[0].trainable = False
+    model.save(tmp_path / "gate")
+    loaded = cr.Model.load(tmp_path / "gate")
+    for m in (model, loaded):
+        assert not m.layers[0].trainable
+        m.gradients[:] = 5  # whatever stood there before is replaced, in frozen parts too
+        _, caches = m.forward(X)
+        m.backward(np.ones((6, 3)), caches)
+        assert not m.gradients.any()
+
+
+def test_gradients_of_arrays_that_nobody_declared_are_refused():
+    class Block(cr.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = cr.Dense(3, 3)
+
+        def forward(self, x, training=False):
+            return self.inner.forward(x)
+
+        def backward(self, dy, cache, out=None, need_dx=True):
+            dx, grads = self.inner.backward(dy, cache)
+            return dx, {"inner": grads}
+
+    with pytest.raises(cr.GradientError, match=r"Block.*inner.*children"):
+        cr.gradcheck(Block(), X)
+    model = cr.Model(Block(), cr.Dense(3, 1), seed=0)
+    _, caches = model.forward(X)
+    with pytest.raises(ValueError, match=r"Block.*inner.*children"):
+        model.backward(np.ones((6, 1)), caches)
+
+
+def test_a_branch_that_returns_one_row_is_not_spread_over_the_batch():
+    class Mean(cr.Identity):
+        def forward(self, x, training=False):
+            return x.mean(axis=0, keepdims=True), None
+
+    with pytest.raises(ValueError, match="do not go together"):
+        cr.Parallel(cr.Identity(), Mean()).forward(X)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [cr.Softmax(), cr.Identity()],
+        [cr.Sigmoid(), cr.Flatten()],
+        [cr.Softmax(), cr.Dropout(0)],
+        [Head(3)],
+        [cr.Parallel(cr.Sequential(cr.Dense(3, 3), cr.Softmax()))],
+    ],
+    ids=str,
+)
+def test_probabilities_behind_anything_are_refused_by_losses_on_logits(last):
+    model = cr.Model(cr.Dense(3, 3), *last, seed=0)
+    with pytest.raises(ValueError, match="takes logits"):
+        model.fit(X, [0] * 6, loss=cr.SoftmaxCrossEntropy(), optimizer=cr.Adam())
+
+
+# ---- models and optimizers -----------------------------------------------------------------------
+
+
+def test_flat_vectors_can_be_scaled_and_assigned_in_one_line():
+    model = cr.Model(cr.Dense(3, 1), seed=0)
+    flat = model.gradients
+    flat[:] = 1
+    model.gradients *= 0.5
+    model.parameters = np.arange(4)
+    assert model.gradients is flat
+    assert flat.tolist() == [0.5] * 4
+    assert model.layers[0].W.ravel().tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"shape \(4,\), got \(3,\)"):
+        model.parameters = np.arange(3)
+
+
+def test_a_model_that_cannot_be_built_leaves_its_layers_undrawn():
+    dense = cr.Dense(3, 3)
+    wrong = cr.Dense(3, 3, init=lambda rng, shape, dtype: np.ones(2))
+    with pytest.raises(ValueError, match="initializer of W"):
+        cr.Model(dense, wrong, seed=0)
+    expected = cr.Model(cr.Dense(3, 3), seed=5)
+    assert np.array_equal(cr.Model(dense, seed=5).parameters, expected.parameters)
+
+
+def test_arrays_of_a_layer_can_be_neither_deleted_nor_added_later():
+    model = cr.Model(cr.Dense(3, 1), seed=0)
+    with pytest.raises(AttributeError, match="cannot be deleted"):
+        del model.layers[0].W
+    with pytest.raises(ValueError, match="before a model takes"):
+        model.layers[0].add_parameter("k", (2,))
+
+
+def test_a_state_that_overflows_changes_nothing():
+    model = cr.Model(cr.Dense(2, 2), cr.Dense(2, 2), seed=0)
+    before, state = model.parameters.copy(), model.state_dict()
+    state["0.W"] = np.full((2, 2), 7.0)
+    state["1.W"] = np.full((2, 2), 1e300)
+    with pytest.raises(ValueError, match="too large for float32"):
+        model.load_state_dict(state)
+    assert np.array_equal(model.parameters, before)
+
+
+@pytest.mark.parametrize(
+    ("spans", "error"),
+    [
+        ([(slice(0, 2), None), (slice(2, 4, 2), None)], ValueError),
+        ([(slice(0, 3), None), (slice(2, 4), None)], ValueError),
+        ([(slice(0, 2), None), (slice(2, 4), float("nan"))], ValueError),
+        ([slice(0, 2)], TypeError),
+    ],
+)
+def test_wrong_spans_are_refused_before_anything_is_updated(spans, error):
+    p, optimizer = np.ones(4), cr.Adam(0.1)
+    with pytest.raises(error, match="span"):
+        optimizer.step(p, np.ones(4), spans)
+    assert (p.tolist(), optimizer.state_dict()) == ([1] * 4, {"steps": 0})
+
+
+def test_after_divergence_the_optimizer_goes_on_from_before_the_epoch():
+    model = cr.Model(cr.Dense(3, 1), seed=0)
+    optimizer, loss = cr.SGD(0.05, momentum=0.9), cr.MeanSquaredError()
+    options = {"loss": loss, "optimizer": optimizer, "batch_size": 2, "verbose": 0}
+    y = X @ [[1.0], [2.0], [3.0]]
+    model.fit(X, y, epochs=2, **options)
+    state, weights = optimizer.state_dict(), model.parameters.copy()
+    with pytest.raises(cr.DivergenceError):
+        model.fit(X * [[1], [1], [1], [1], [1e25], [1e25]], y, shuffle=False, **options)
+    assert np.array_equal(optimizer.state_dict()["velocity"], state["velocity"])
+    assert optimizer.steps == state["steps"]
+    assert np.array_equal(model.parameters, weights)
+    assert model.fit(X, y, epochs=20, **options)["loss"][-1] < 0.1
+
+
+@pytest.mark.parametrize(
+    "loss", [lambda p, t, w: 0.5, lambda p, t, w: ("a", p), lambda p, t, w: (p, p)]
+)
+def test_an_own_loss_that_returns_something_else_is_refused_at_once(loss):
+    model = cr.Model(cr.Dense(3, 1), cr.Dropout(0.5), seed=0)
+    before = model.shuffle_rng.bit_generator.state
+    with pytest.raises(TypeError, match=r"must return \(value, gradient\)"):
+        model.fit(X, X[:, :1], loss=loss, optimizer=cr.Adam())
+    assert model.shuffle_rng.bit_generator.state == before
+
+
+def test_one_number_is_no_input_even_after_a_row_was():
+    model = cr.Model(cr.Identity())
+    model(np.ones(3, np.float32))
+    with pytest.raises(ValueError, match="batch axis"):
+        model(np.float32(5) + np.zeros((), np.float32))
+
+
+# ---- numbers -------------------------------------------------------------------------------------
+
+
+def test_mean_squared_error_is_exact_to_float32_over_a_million_entries():
+    p = np.full(1_000_003, 0.1, np.float32)
+    value, _ = cr.MeanSquaredError()(p, np.zeros_like(p))
+    assert value == pytest.approx(float(np.float32(0.1)) ** 2, rel=1e-6)
+
+
+def test_sums_over_rows_are_the_same_in_either_order_of_memory():
+    x = np.random.default_rng(3).standard_normal((700, 5))
+    np.testing.assert_allclose(sum_rows(np.asfortranarray(x)), x.sum(axis=0), rtol=1e-12)
