@@ -21,7 +21,7 @@ def forward(layers: Sequence[Layer], x: Array, training: bool = False) -> tuple[
     caches = []
     for layer in layers:
         result = layer.forward(x, training=training)
-        if not (isinstance(result, tuple) and len(result) == 2):
+        if type(result) is not tuple or len(result) != 2:
             raise TypeError(
                 f"{layer!r}: forward must return y, cache; got {type(result).__name__}."
             )
@@ -41,7 +41,8 @@ def backward(
     grads = {}
     first = 0
     if not need_dx:  # nothing below the first layer that learns has to be reached
-        first = next((i for i, layer in enumerate(layers) if layer.learns), len(layers))
+        while first < len(layers) and not layers[first].learns:
+            first += 1
     for i in reversed(range(first, len(layers))):
         name = str(i)
         views = out.get(name) if out else None
@@ -58,7 +59,7 @@ def backward_one(
 ) -> tuple[Any, Mapping[str, Any]]:
     """One layer's backward, with its gradients in `out` whatever the layer did with it."""
     result = layer.backward(dy, cache, out=out, need_dx=need_dx)
-    if not (isinstance(result, tuple) and len(result) == 2 and hasattr(result[1], "keys")):
+    if type(result) is not tuple or len(result) != 2 or not isinstance(result[1], dict):
         raise TypeError(f"{layer!r}: backward must return dx, grads; got {type(result).__name__}.")
     dx, grads = result
     if grads and not layer.learns:

@@ -145,9 +145,9 @@ class Optimizer:
 
     def _start(self, params: Array) -> tuple[Array, Array]:
         """Make what is missing of state and scratch, at the first step and for other vectors."""
-        for name in self._state:
-            if name not in self._vectors:
-                self._vectors[name] = np.zeros_like(params)
+        if len(self._vectors) < len(self._state):
+            for name in self._state:
+                self._vectors.setdefault(name, np.zeros_like(params))
         scratch, size = self._scratch, min(BLOCK, len(params))
         if scratch is None or scratch[0].dtype != params.dtype or len(scratch[0]) < size:
             scratch = np.empty(size, params.dtype), np.empty(size, params.dtype)
@@ -155,8 +155,13 @@ class Optimizer:
         return scratch
 
     def _blocks(self, n: int, spans: Sequence[Span] | None) -> Iterator[tuple[slice, float]]:
+        """Cut the spans into blocks, each with its decay; wrong spans are refused."""
+        if spans is None:
+            for i in range(0, n, BLOCK):
+                yield slice(i, min(i + BLOCK, n)), self.weight_decay
+            return
         end = 0
-        for span in [(slice(0, n), None)] if spans is None else spans:
+        for span in spans:
             if not (isinstance(span, (tuple, list)) and len(span) == 2 and type(span[0]) is slice):
                 raise TypeError(
                     f"{type(self).__name__}: spans are pairs (slice, weight decay or None), got "

@@ -323,6 +323,8 @@ def formula_of(loss: Any) -> Callable[..., tuple[float, Array]]:
         result = loss(prediction, target, weight)
         try:
             value, d = result
+            if np.ndim(value) != 0:
+                raise TypeError
             value, d = float(value), np.asarray(d)
         except (TypeError, ValueError):
             raise TypeError(
