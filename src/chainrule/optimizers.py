@@ -282,7 +282,7 @@ class Adam(Optimizer):
     With ``amsgrad`` the largest v so far stands in for v in the last line.
 
     Kept are :math:`M = m / (1 - \beta_1)` and :math:`V = v / (1 - \beta_2)`, and the corrections
-    are folded into the rate and :math:`\epsilon`: the same numbers in ten passes instead of
+    are folded into the rate and :math:`\epsilon`: the same up to rounding, in ten passes instead of
     fourteen. The derivation is in docs/derivations/adam.md.
 
     Parameters
