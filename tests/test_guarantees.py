@@ -144,6 +144,15 @@ def test_gradients_of_arrays_that_nobody_declared_are_refused():
         model.backward(np.ones((6, 1)), caches)
 
 
+@pytest.mark.parametrize("name", ["depth", "values", "config", "model", "put", "size", "name"])
+def test_own_layers_may_keep_arguments_under_any_usual_name(name):
+    layer = Own()
+    setattr(layer, name, 500)
+    model = cr.Model(cr.Residual(layer), seed=0, dtype="float64")
+    assert getattr(layer, name) == 500
+    assert cr.gradcheck(model, X) < 1e-6
+
+
 def test_a_branch_that_returns_one_row_is_not_spread_over_the_batch():
     class Mean(cr.Identity):
         def forward(self, x, training=False):
@@ -253,6 +262,15 @@ def test_an_own_loss_that_returns_something_else_is_refused_at_once(loss):
     with pytest.raises(TypeError, match=r"must return \(value, gradient\)"):
         model.fit(X, X[:, :1], loss=loss, optimizer=cr.Adam())
     assert model.shuffle_rng.bit_generator.state == before
+
+
+def test_an_own_metric_may_meet_infinities_without_a_warning():
+    def log_mean(prediction, target, weight=None):
+        return np.log(np.abs(prediction)).mean(), prediction
+
+    model = cr.Model(cr.Dense(3, 1), seed=0)
+    figures = model.evaluate(X, X[:, :1], loss=cr.MeanSquaredError(), metrics=[log_mean])
+    assert figures["log_mean"] == pytest.approx(np.log(np.abs(model(X))).mean(), rel=1e-6)
 
 
 def test_one_number_is_no_input_even_after_a_row_was():

@@ -33,7 +33,7 @@ def check_number(
     open_low: bool = False,
     open_high: bool = False,
 ) -> float:
-    """Return `value` as it came, or refuse it: a real number from `low` to `high`, never NaN."""
+    """Return `value` as a float, or refuse it: a real number from `low` to `high`, never NaN."""
     left = "(" if open_low or low == -math.inf else "["
     right = ")" if open_high or high == math.inf else "]"
     wanted = f"a number in {left}{low:g}, {high:g}{right}"

@@ -124,7 +124,7 @@ def _describe(layer: Layer, seen: dict[int, str], name: str) -> dict[str, Any]:
         )
     arguments = {
         key: _plain(layer, key, value, seen, f"{name}.{key}")
-        for key, value in layer.config().items()
+        for key, value in layer.constructor_arguments().items()
         if not layer.is_initializer(value)  # that has done its work: the values are saved
     }
     return {"class": type(layer).__name__, "arguments": arguments}
@@ -234,4 +234,4 @@ def _fill(layers: list[Layer], dtype: str, sizes: dict[str, int], archive: zipfi
         if not 0 < sizes[name] - math.prod(shape) * np.dtype(dtype).itemsize <= MAX_HEADER:
             raise ValueError(f"its array {name} has not the size that {show(shape)} takes.")
     for name, (layer, key, shape) in wanted.items():
-        layer.put(key, _read(archive, name, shape, dtype))
+        layer.put_array(key, _read(archive, name, shape, dtype))

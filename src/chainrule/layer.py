@@ -79,7 +79,7 @@ class Layer:
     _trainable: bool
     # The layers inside this one. Containers have some; everything that walks a tree reads this.
     children: tuple[Layer, ...] = ()
-    depth: int = 0
+    nesting_depth: int = 0
     # Whether y is a probability already; losses on logits refuse to come after such a layer.
     gives_probabilities: bool = False
     # Whether y holds the values of x, perhaps in another shape or with some of them dropped.
@@ -128,7 +128,7 @@ class Layer:
         """Declare a learned array. It is drawn when it is first looked at, or by the model."""
         self._check_new_name(name)
         kind = type(self).__name__
-        if self.model is not None:
+        if self.owner_model is not None:
             raise ValueError(f"{kind}: {name} must be declared before a model takes the layer.")
         if not isinstance(shape, (tuple, list)):
             raise TypeError(
@@ -261,12 +261,12 @@ class Layer:
         """The arrays of this layer's buffers, without those of layers inside it."""
         return {name: self.__dict__[name] for name in self._buffers}
 
-    def put(self, name: str, array: Array) -> None:
+    def put_array(self, name: str, array: Array) -> None:
         """Let an array stand for a parameter or buffer, as it is."""
         self.__dict__[name] = array
         self._drawn_from_system.discard(name)
 
-    def values(self, name: str, dtype: DTypeLike) -> Array:
+    def parameter_values(self, name: str, dtype: DTypeLike) -> Array:
         """A parameter's values, drawn if nobody has looked at them; the layer stays as it is."""
         if name in self.__dict__:
             return self.__dict__[name]
@@ -276,18 +276,18 @@ class Layer:
     def move_buffers(self, dtype: DTypeLike) -> None:
         """Give the buffers a dtype."""
         for name, array in self.own_buffers().items():
-            self.put(name, array.astype(dtype, copy=False))
+            self.put_array(name, array.astype(dtype, copy=False))
 
     @property
-    def model(self) -> Any:
+    def owner_model(self) -> Any:
         """The living model that this layer belongs to, or None; held weakly."""
         return self._model() if self._model else None
 
-    def join(self, model: Any, rng: np.random.Generator) -> None:
+    def join_model(self, model: Any, rng: np.random.Generator) -> None:
         """Belong to a model from now on, and draw from the generator that it hands out."""
         self.__dict__.update(_model=weakref.ref(model), rng=rng)
 
-    def leave(self) -> None:
+    def leave_model(self) -> None:
         """Belong to no model, after one that could not be built."""
         self.__dict__["_model"] = None
 
@@ -314,7 +314,7 @@ class Layer:
                 arguments.append((argument, self.__dict__[name]))
         return arguments
 
-    def config(self) -> dict[str, Any]:
+    def constructor_arguments(self) -> dict[str, Any]:
         """The constructor's arguments by name, as a file keeps them."""
         return {argument.name: value for argument, value in self._arguments()}
 

@@ -108,7 +108,7 @@ class Model:
         chain_shape(self.layers, (...,))
         positions = list(walk(self.layers))
         for _, layer in positions:
-            if layer.model is not None:
+            if layer.owner_model is not None:
                 raise ValueError(
                     f"Model: {layer!r} belongs to another model. Use copy.deepcopy(layer) to "
                     "start from its values; to see hidden units there is model.activations(x)."
@@ -126,15 +126,15 @@ class Model:
         self.split_seed = int(split.generate_state(1)[0])
         self.shuffle_rng = np.random.default_rng(shuffle)
         for (_, layer), child in zip(positions, children, strict=True):
-            if layer.model is not self:
-                layer.join(self, np.random.default_rng(child))
+            if layer.owner_model is not self:
+                layer.join_model(self, np.random.default_rng(child))
         self.stop_training = False
         self.history = training.History()
         try:
             self._pack()
         except BaseException:
             for _, layer in positions:
-                layer.leave()
+                layer.leave_model()
             raise
 
     def _pack(self) -> None:
@@ -185,7 +185,7 @@ class Model:
 
     @property
     def spans(self) -> list[tuple[slice, None]] | None:
-        """The parts of the flat vectors that `backward` reached last; None for all of them."""
+        """The parts of the flat vectors that learn, as of the last `backward`; None for all."""
         if self._learning is None:
             self._plan()
         return self._spans
@@ -226,19 +226,17 @@ class Model:
                 f"load_state_dict: the names do not fit this model; missing {missing}, "
                 f"unknown {unknown}."
             )
-        arrays = {name: as_numbers(f"load_state_dict: {name}", state[name]) for name in own}
-        for name, array in arrays.items():
-            if array.shape != own[name].shape:
+        checked = {}
+        for name, array in own.items():
+            what = f"load_state_dict: {name}"
+            given = as_numbers(what, state[name])
+            if given.shape != array.shape:
                 raise ValueError(
-                    f"load_state_dict: {name} must have shape {show(own[name].shape)}, got "
-                    f"{show(array.shape)}."
+                    f"{what} must have shape {show(array.shape)}, got {show(given.shape)}."
                 )
-        cast_arrays = {
-            name: cast(f"load_state_dict: {name}", array, own[name].dtype)
-            for name, array in arrays.items()
-        }
-        for name, array in cast_arrays.items():
-            own[name][...] = array
+            checked[name] = cast(what, given, array.dtype)
+        for name, array in own.items():
+            array[...] = checked[name]
 
     # ---- forward and backward -------------------------------------------------------------------
 
@@ -576,7 +574,7 @@ class Model:
         gradients = state.pop("gradients")
         self.__dict__.update(state)
         for _, layer in walk(self.layers):
-            layer.join(self, layer.rng)
+            layer.join_model(self, layer.rng)
         self._pack()
         self.gradients[:] = gradients
 

@@ -105,9 +105,9 @@ class FlatParameters:
         self.values = np.empty(start, dtype)
         self.gradients = np.zeros(start, dtype)
         for slot in self.slots.values():  # nothing is moved before everything is drawn
-            self.view(self.values, slot)[...] = slot.layer.values(slot.key, dtype)
+            self.view(self.values, slot)[...] = slot.layer.parameter_values(slot.key, dtype)
         for slot in self.slots.values():
-            slot.layer.put(slot.key, self.view(self.values, slot))
+            slot.layer.put_array(slot.key, self.view(self.values, slot))
         for layer in unique(layers).values():
             layer.move_buffers(dtype)
 

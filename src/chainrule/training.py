@@ -269,10 +269,11 @@ def check_metrics(model: Model, metrics: Any, x: Array, y: Array) -> list[Metric
     if len({"loss", *names}) != 1 + len(names):
         raise ValueError(f"metrics: each needs a name of its own, got {names} beside 'loss'.")
     zeros = np.broadcast_to(np.zeros((), model.dtype), model.prediction_shape(x))
-    for metric in chosen:
-        metric.reset()
-        metric.update(zeros, y)
-        metric.reset()
+    with np.errstate(all="ignore"):
+        for metric in chosen:
+            metric.reset()
+            metric.update(zeros, y)
+            metric.reset()
     return chosen
 
 

@@ -27,10 +27,10 @@ class Container(Layer):
         for child in children:
             check_layer(type(self).__name__, child)
         self.children = tuple(children)
-        self.depth = 1 + max((child.depth for child in children), default=0)
-        if self.depth > MAX_DEPTH:
+        self.nesting_depth = 1 + max((child.nesting_depth for child in children), default=0)
+        if self.nesting_depth > MAX_DEPTH:
             raise ValueError(
-                f"{type(self).__name__}: containers are nested {self.depth} deep, at most "
+                f"{type(self).__name__}: containers are nested {self.nesting_depth} deep, at most "
                 f"{MAX_DEPTH} levels work. (Sequential in Sequential does not count.)"
             )
 
@@ -283,14 +283,9 @@ def ends_in_probabilities(layers: Sequence[Layer]) -> bool:
 
 def compatible(one: Shape, other: Shape) -> bool:
     """Whether two shapes can be equal, unknown sizes (None, ...) being anything."""
-    if ... in one or ... in other:
-        one, other = one[::-1], other[::-1]  # `...` stands first: compare from the last axis on
-        pairs = zip(one, other, strict=False)
-    elif len(one) != len(other):
+    if len(one) != len(other) and ... not in (*one, *other):
         return False
-    else:
-        pairs = zip(one, other, strict=True)
-    for a, b in pairs:
+    for a, b in zip(reversed(one), reversed(other), strict=False):  # `...` stands first
         if a is ... or b is ...:
             return True
         if a is not None and b is not None and a != b:
