@@ -38,7 +38,8 @@ def in_float64(layer, values=None):
 
 
 def random_input(case, n, rng):
-    return rng.standard_normal((n, *case.features))
+    shape = (n, *case.features)
+    return rng.integers(0, case.indices, shape) if case.indices else rng.standard_normal(shape)
 
 
 @pytest.mark.parametrize("name", [name for name, case in LAYERS.items() if case.reference])
@@ -46,16 +47,25 @@ def test_values_and_gradients_are_pytorchs(name, reference):
     key = f"{name}/param/"
     params = {k.removeprefix(key): v for k, v in reference.items() if k.startswith(key)}
     layer = in_float64(LAYERS[name].make(), params)
-    x, dy = reference[f"{name}/x"], reference[f"{name}/dy"]
+    buffers = {k: f"{name}/buffer {{}}/{k}" for k in layer.buffers}
+    for k, stored in buffers.items():
+        layer.buffers[k] = reference[stored.format("before")]
+    x, dy, atol = reference[f"{name}/x"], reference[f"{name}/dy"], LAYERS[name].atol
     y, cache = layer.forward(x, training=LAYERS[name].training)
     dx, grads = layer.backward(dy, cache)
-    np.testing.assert_allclose(y, reference[f"{name}/y"], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(dx, reference[f"{name}/dx"], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(y, reference[f"{name}/y"], rtol=0, atol=atol)
+    if LAYERS[name].indices:
+        assert dx is None
+    else:
+        np.testing.assert_allclose(dx, reference[f"{name}/dx"], rtol=0, atol=atol)
+    for k, stored in buffers.items():
+        after = reference[stored.format("after")]
+        np.testing.assert_allclose(layer.buffers[k], after, rtol=0, atol=atol)
     total = {k: reference[f"{name}/grad/{k}"] * 0 for k in params}
     for k, g in named(grads).items():  # a layer that stands twice gives two shares
         total[k if k in params else k.replace("2.", "0.")] += g
-    for k, g in total.items():
-        np.testing.assert_allclose(g, reference[f"{name}/grad/{k}"], rtol=0, atol=1e-12)
+    for k, g in total.items() if layer.learns else ():
+        np.testing.assert_allclose(g, reference[f"{name}/grad/{k}"], rtol=0, atol=atol)
 
 
 @EVERY
@@ -71,7 +81,9 @@ def test_gradients_are_within_1e_6_of_central_differences(name, training):
 def test_contract_holds_for_any_batch_dtype_and_layout(name):
     case = LAYERS[name]
 
-    @given(inputs(*case.features, max_between=case.max_between))
+    kind = {"dtypes": ["int64", "uint8"], "bound": case.indices - 1} if case.indices else {}
+
+    @given(inputs(*case.features, max_between=case.max_between, **kind))
     def check(x):
         check_layer(case.make(), x)
 
@@ -82,12 +94,15 @@ def test_contract_holds_for_any_batch_dtype_and_layout(name):
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_empty_batch(name, layout):
     case = LAYERS[name]
-    x = in_layout(np.zeros((0, *case.features), np.float32), layout)
+    x = in_layout(random_input(case, 0, np.random.default_rng(0)).astype(case.dtype), layout)
     layer = case.make()
+    buffers = {name: array.copy() for name, array in layer.buffers.items()}
     y, cache = layer.forward(x, training=True)
     dx, grads = layer.backward(np.zeros_like(y), cache)
     assert len(y) == 0
-    assert dx.shape == x.shape
+    assert (dx is None) if case.indices else (dx.shape == x.shape)
+    for name, array in buffers.items():
+        np.testing.assert_array_equal(layer.buffers[name], array)
     assert all((g == 0).all() for g in named(grads).values())
 
 
@@ -95,10 +110,12 @@ def test_empty_batch(name, layout):
 def test_float32_in_float32_out_and_parameters_stay(name):
     case = LAYERS[name]
     model = cr.Model(case.make(), seed=0)
-    x = random_input(case, 4, np.random.default_rng(1)).astype(np.float32)
+    x = random_input(case, 4, np.random.default_rng(1)).astype(case.dtype)
     y, caches = model.forward(x, training=True)
     dx = model.backward(np.ones_like(y), caches)
-    assert {y.dtype, dx.dtype, model.parameters.dtype, model.gradients.dtype} == {np.dtype("f4")}
+    arrays = [y, model.parameters, model.gradients, *model.named_buffers().values()]
+    arrays += [] if case.indices else [dx]
+    assert {array.dtype for array in arrays} == {np.dtype("f4")}
 
 
 @EVERY

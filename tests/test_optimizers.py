@@ -8,7 +8,7 @@ import pytest
 from cases import OPTIMIZERS
 
 import chainrule as cr
-from chainrule.optimizers import BLOCK
+from chainrule.optimizers.base import BLOCK
 
 EVERY = pytest.mark.parametrize("name", OPTIMIZERS)
 
@@ -25,7 +25,8 @@ def run(optimizer, p, gradients, **options):
 def test_twenty_steps_are_pytorchs(name, reference):
     p = reference[f"{name}/start"].copy()
     path = run(OPTIMIZERS[name](), p, reference[f"{name}/gradients"])
-    np.testing.assert_allclose(path, reference[f"{name}/path"], rtol=0, atol=1e-9)
+    atol = 1e-7 if name.startswith("NAdam") else 1e-9  # PyTorch's product of mu is float32
+    np.testing.assert_allclose(path, reference[f"{name}/path"], rtol=0, atol=atol)
 
 
 @EVERY

@@ -9,24 +9,56 @@ from .callbacks import Callback, EarlyStopping, ProgressBar
 from .errors import DivergenceError, GradientError
 from .gradcheck import gradcheck, numerical_gradient
 from .layer import Layer, register_layer
-from .layers.activations import Identity, ReLU, Sigmoid, Softmax, Tanh
+from .layers.activations import HardSigmoid, HardTanh, Softsign, Tanh
 from .layers.containers import Parallel, Residual, Sequential
 from .layers.dense import Dense, Linear
 from .layers.dropout import Dropout
-from .layers.reshape import Flatten
-from .losses import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy
+from .layers.embedding import Embedding
+from .layers.gates import GELU, HardSwish, Mish, SiLU
+from .layers.normalization import BatchNorm, LayerNorm
+from .layers.probabilities import LogSigmoid, LogSoftmax, Sigmoid, Softmax
+from .layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
+from .layers.reshape import Flatten, Identity, Reshape
+from .losses import (
+    BinaryCrossEntropy,
+    Hinge,
+    Huber,
+    KLDivergence,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    NegativeLogLikelihood,
+    SoftmaxCrossEntropy,
+)
 from .metrics import Accuracy, BinaryAccuracy
 from .model import Model
 from .numerics import sigmoid, softmax
-from .optimizers import SGD, Adam
+from .optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    NAdam,
+    RAdam,
+    RMSprop,
+)
 from .training import History
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ELU",
+    "GELU",
+    "SELU",
     "SGD",
     "Accuracy",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "Adamax",
+    "BatchNorm",
     "BinaryAccuracy",
     "BinaryCrossEntropy",
     "Callback",
@@ -34,22 +66,44 @@ __all__ = [
     "DivergenceError",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "Flatten",
     "GradientError",
+    "HardSigmoid",
+    "HardSwish",
+    "HardTanh",
+    "Hinge",
     "History",
+    "Huber",
     "Identity",
+    "KLDivergence",
     "Layer",
+    "LayerNorm",
+    "LeakyReLU",
     "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
+    "MeanAbsoluteError",
     "MeanSquaredError",
+    "Mish",
     "Model",
+    "NAdam",
+    "NegativeLogLikelihood",
+    "PReLU",
     "Parallel",
     "ProgressBar",
+    "RAdam",
+    "RMSprop",
     "ReLU",
+    "Reshape",
     "Residual",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
     "SoftmaxCrossEntropy",
+    "Softplus",
+    "Softsign",
     "Tanh",
     "datasets",
     "gradcheck",

@@ -50,6 +50,8 @@ def backward(
         if g:
             grads[name] = g
         if dy is None and i > first:
+            if layers[i].takes_indices:  # they have no gradient, and nothing before them learns
+                break
             raise ValueError(f"{layers[i]!r}: backward gave no dx for the layer before it.")
     return (dy if need_dx else None), dict(reversed(grads.items()))
 

@@ -302,13 +302,10 @@ def _slopes(f: _Function, value: Array, steps: Iterable[tuple[Array, float]]) ->
         above, below = change(step), -change(-step)
         bend = np.abs(above - below)
         sharp = bend > 1e-3 * np.maximum(np.abs(above), np.abs(below)) + rounding
-        if (
-            sharp.any()
-        ):  # a kink, unless it is a jump: that is as high for a step a hundredth as long
-            for side, sign in ((above, 1), (below, -1)):
+        if sharp.any():  # a kink, or a jump: that is as high for a step a hundredth as long
+            for sign in (1, -1):
                 near = np.abs(change(sign * step / 100))
-                material = near > 1e-3 * np.maximum(np.abs(above), np.abs(below)) + rounding
-                sharp &= ~(material & (near > 0.5 * np.abs(side)))
+                sharp &= ~(near > 0.5 * bend)
         found.append([below.sum() / h, above.sum() / h, bend[sharp].sum() / h, noise / h])
     value[...] = start
     return _Slopes(*np.array(found).T)

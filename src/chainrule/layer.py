@@ -84,8 +84,10 @@ class Layer:
     gives_probabilities: bool = False
     # Whether y holds the values of x, perhaps in another shape or with some of them dropped.
     keeps_values: bool = False
-    # Whether x holds indices, which stay integers.
+    # Whether x holds indices, which stay integers; and whether a layer before such a one will do,
+    # because it only moves what it gets.
     takes_indices: bool = False
+    keeps_indices: bool = False
 
     def __init__(self) -> None:
         self.__dict__.update(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import as_numbers, check_number, show
-from .losses import prepare_weight
+from .losses.base import prepare_weight
 
 if TYPE_CHECKING:
     from ._types import Array

@@ -7,13 +7,20 @@ import copy
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 from . import backprop, training
 from .errors import as_numbers, cast, check_count, show
-from .layers.containers import chain_shape, check_layer, ends_in_probabilities, splice
+from .layers.containers import (
+    begins_with_indices,
+    chain_shape,
+    check_layer,
+    ends_in_probabilities,
+    splice,
+)
+from .layers.embedding import Embedding
 from .parameters import FlatParameters, walk
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
     from .optimizers import Optimizer
     from .training import History
 
-    LossLike = Loss | Callable[..., tuple[float, Array]]
+    LossLike: TypeAlias = Loss | Callable[..., tuple[float, Array]]
 
 
 class Pass(NamedTuple):
@@ -106,6 +113,8 @@ class Model:
             raise ValueError("Model: give at least one layer, as in Model(Dense(2, 1)).")
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         chain_shape(self.layers, (...,))
+        self.takes_indices = begins_with_indices(self.layers)
+        self.input_dtype = np.dtype(np.intp) if self.takes_indices else self.dtype
         positions = list(walk(self.layers))
         for _, layer in positions:
             if layer.owner_model is not None:
@@ -300,17 +309,29 @@ class Model:
             self._learning = learning
 
     def convert(self, x: Any) -> Array:
-        """Check an input and give it the model's dtype; it is not copied if it has that already."""
+        """Check an input and give it the model's dtype; it is not copied if it has that already.
+
+        Indices, where the first layers take them, stay integers.
+        """
         if (
             type(x) is np.ndarray
             and x.ndim
-            and x.dtype == self.dtype
+            and x.dtype == self.input_dtype
             and x.shape[1:] in self._shapes
         ):
             return x
         x = as_numbers("Model: x", x)
         self._check_shape(x.shape)
-        return cast("Model: x", x, self.dtype)
+        if self.takes_indices and x.dtype.kind not in "iu":
+            self.check_indices(x)  # an Embedding says what it wants
+            raise TypeError(f"Model: x must be integer indices, got {x.dtype}.")
+        return cast("Model: x", x, self.input_dtype)
+
+    def check_indices(self, x: Array) -> None:
+        """Refuse indices that the model's embeddings do not have."""
+        for _, layer in walk(self.layers):
+            if isinstance(layer, Embedding):
+                layer.check_indices(x)
 
     def prediction_shape(self, x: Array) -> tuple[int, ...]:
         """Shape of the predictions for x, found with one row where a layer does not tell."""

@@ -4,6 +4,7 @@ losses. None of them overflows; each is exact wherever its limit exists, and NaN
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,6 +117,136 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
     y = shift(x, axis)
     np.exp(y, out=y)
     y /= y.sum(axis=axis, keepdims=True)
+    return y
+
+
+def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
+    r"""Logarithm of the softmax along an axis, :math:`x_i - \log \sum_j e^{x_j}`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule.numerics import log_softmax
+    >>> log_softmax(np.array([[0.0, 0.0], [1e4, -1e4]])).round(4).tolist()
+    [[-0.6931, -0.6931], [0.0, -20000.0]]
+    """
+    x = as_float(x)
+    if x.size == 0:
+        return x.copy()
+    y = shift(x, axis)
+    y -= np.log(np.exp(y).sum(axis=axis, keepdims=True))
+    return y
+
+
+def erf(x: ArrayLike) -> Array:
+    r"""Error function, :math:`\mathrm{erf}(x) = \frac{2}{\sqrt\pi} \int_0^x e^{-t^2} dt`.
+
+    Below 1/2 its Taylor series, above it :math:`1 - e^{-x^2} \mathrm{erfcx}(x)`. The relative
+    error is at most 4 units in the last place, in float32 and in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule.numerics import erf
+    >>> erf(np.array([-np.inf, 0.0, 0.5, 1.0])).round(9).tolist()
+    [-1.0, 0.0, 0.520499878, 0.842700793]
+
+    References
+    ----------
+    NIST Digital Library of Mathematical Functions, 7.6.1 for the series; `erfcx` for the rest.
+    """
+    x = as_float(x)
+    a = np.abs(x)
+    near, small = a.clip(None, 0.5), a < 0.5
+    series = near * _horner(_series(x.dtype), near * near)
+    a = a.clip(None, 30)  # where the result is 1 long since
+    far = 1 - np.exp(-a * a) * erfcx(a)
+    return np.copysign(series * small + far * ~small, x)
+
+
+def normal_cdf(x: ArrayLike) -> Array:
+    r"""Share of a normal distribution below x, :math:`\Phi(x) = \frac12 (1 + \mathrm{erf}(x /
+    \sqrt 2))`.
+
+    On the left that sum would lose all digits, so it is :math:`\frac12 e^{-x^2/2} \,
+    \mathrm{erfcx}(|x| / \sqrt 2)`, and one minus that on the right. The error is a few units in the
+    last place of the result, plus what half a unit in the last place of :math:`x^2/2` changes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule.numerics import normal_cdf
+    >>> normal_cdf(np.array([-np.inf, 0.0, 1.0])).round(6).tolist()
+    [0.0, 0.5, 0.841345]
+    >>> print(f"{normal_cdf(np.array([-10.0]))[0]:.12g}")
+    7.61985302416e-24
+    """
+    x = as_float(x)
+    a = np.abs(x).clip(None, 1000)
+    tail = np.exp(-0.5 * (a * a)) * (0.5 * erfcx(a * math.sqrt(0.5)))
+    right = (x > 0).astype(x.dtype)
+    return right + (1 - 2 * right) * tail
+
+
+def erfcx(a: Array) -> Array:
+    r"""Scaled complementary error function, :math:`e^{a^2} (1 - \mathrm{erf}(a))`, for a >= 0.
+
+    :math:`(a + K) \, \mathrm{erfcx}(a)` with K = 3.5 is smooth in :math:`t = (a - K) / (a + K)`,
+    which runs from -1 to 1: one series of Chebyshev polynomials serves all a. 24 terms give float64
+    and 11 give float32, with a relative error of at most 4 units in the last place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule.numerics import erfcx
+    >>> erfcx(np.array([0.0, 1.0, 1e8])).tolist()
+    [1.0, 0.4275835761558069, 5.641895835477563e-09]
+
+    References
+    ----------
+    M. M. Shepherd, J. G. Laframboise, *Chebyshev Approximation of (1 + 2x) exp(x²) erfc x in 0 ≤ x
+    < ∞*, Mathematics of Computation 36, 1981. The coefficients were computed anew, with 60 digits:
+    docs/derivations/gelu.md.
+    """
+    r = 1 / (a + K)
+    return r * _horner(_chebyshev(a.dtype), 1 - 2 * K * r)
+
+
+K = 3.5
+CHEBYSHEV = [
+    1.526687770473027, -1.3233576807771161, 0.4717745274649548, -0.13849365251023676,
+    0.032897958759694215, -0.006027840106706338, 0.0007450768613394293, -2.8088958191729153e-05,
+    -1.0543610441854543e-05, 2.10712561039312e-06, -2.846814837533283e-09, -5.419006755138121e-08,
+    4.887266822520139e-09, 1.2184716865026557e-09, -2.2335069312804514e-10,
+    -2.8659392994226925e-11, 8.510779248431169e-12, 8.020048608177835e-13,
+    -3.1918467775508546e-13, -2.9415237835292465e-14, 1.2176032281691567e-14,
+    1.3847977931472682e-15, -4.660429226514523e-16, -7.481159885150478e-17,
+]  # fmt: skip
+
+
+@functools.lru_cache(maxsize=4)
+def _chebyshev(dtype: np.dtype[Any]) -> list[Any]:
+    """The series as a polynomial in t, cut where the dtype's digits end."""
+    terms = CHEBYSHEV[:11] if dtype == np.float32 else CHEBYSHEV
+    return [dtype.type(c) for c in np.polynomial.chebyshev.cheb2poly(terms)]
+
+
+@functools.lru_cache(maxsize=4)
+def _series(dtype: np.dtype[Any]) -> list[Any]:
+    """Taylor series of erf(x) / x in powers of x²."""
+    terms = 7 if dtype == np.float32 else 13
+    factor = 2 / math.sqrt(math.pi)
+    return [
+        dtype.type(factor * (-1) ** k / (math.factorial(k) * (2 * k + 1))) for k in range(terms)
+    ]
+
+
+def _horner(coefficients: list[Any], t: Array) -> Array:
+    """c0 + t (c1 + t (c2 + ...))."""
+    y = np.full_like(t, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        y *= t
+        y += c
     return y
 
 

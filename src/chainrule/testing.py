@@ -101,7 +101,8 @@ def inputs(
     min_batch, max_batch, max_between : int
         See `shapes`.
     bound : float
-        Entries are from -bound to bound.
+        Entries are from -bound to bound; those of integer dtypes, for layers of indices, from 0 to
+        bound.
 
     Examples
     --------
@@ -116,10 +117,13 @@ def inputs(
     check_layer
     """
     shape = shapes(*features, min_batch=min_batch, max_batch=max_batch, max_between=max_between)
-    elements = st.floats(-bound, bound, width=32, allow_subnormal=False)
-    values = st.sampled_from(dtypes).flatmap(
-        lambda dtype: hnp.arrays(np.dtype(dtype), shape, elements=elements)
-    )
+    numbers = st.floats(-bound, bound, width=32, allow_subnormal=False)
+
+    def arrays(dtype: DTypeLike) -> st.SearchStrategy[Array]:
+        elements = st.integers(0, int(bound)) if np.dtype(dtype).kind in "iu" else numbers
+        return hnp.arrays(np.dtype(dtype), shape, elements=elements)
+
+    values = st.sampled_from(dtypes).flatmap(arrays)
     return st.builds(in_layout, values, st.sampled_from(layouts))
 
 
@@ -261,7 +265,9 @@ def _check_shapes(layer: Layer, x: Array, y: Array, dx: Any, grads: Any) -> None
 
 def _check_orders(run: _Run, x: Array, training: bool) -> None:
     """Two passes that cross each other, with an evaluation between them."""
-    layer, other = run.layer, np.array(x[::-1]) * np.asarray(0.5, x.dtype)
+    layer, other = run.layer, np.array(x[::-1])
+    if x.dtype.kind == "f":
+        other *= 0.5
     alone = run(x, training), run(other, training)
     for first, second in ((0, 1), (1, 0)):
         passes = [run.forward(x, training), run.forward(other, training)]

@@ -14,7 +14,7 @@ from . import backprop
 from .callbacks import Callback, ProgressBar
 from .data import batches, validation_rows
 from .errors import DivergenceError, as_numbers, cast, check_count, check_flag, check_number, show
-from .losses import Loss, prepare_weight
+from .losses.base import Loss, prepare_weight
 from .metrics import LossMetric, Metric, as_metric
 
 if TYPE_CHECKING:
@@ -238,6 +238,8 @@ def check_data(
     shape = model.prediction_shape(x)
     if x.dtype.kind == "f" and x.dtype.itemsize > model.dtype.itemsize and x.size:
         cast(f"{owner}: x", np.array([x.min(), x.max()]), model.dtype)
+    if model.takes_indices:
+        model.check_indices(x)
     if isinstance(loss, Loss):
         y = loss.prepare(y, shape, model.dtype)
     elif y.dtype.kind == "f":
@@ -259,6 +261,12 @@ def check_loss(model: Model, loss: Any) -> None:
             f"{loss!r} takes logits, but the model ends with {model.layers[-1]!r} and gives "
             "probabilities. Remove the Softmax or Sigmoid: the loss contains it; for probabilities "
             "apply chainrule.softmax or chainrule.sigmoid to the predictions."
+        )
+    if getattr(loss, "takes_log_probabilities", False) and model.gives_probabilities:
+        raise ValueError(
+            f"{loss!r} takes logarithms of probabilities, but the model ends with "
+            f"{model.layers[-1]!r} and gives probabilities; end it with LogSoftmax() or "
+            "LogSigmoid()."
         )
 
 

@@ -1,5 +1,5 @@
 """The nonlinearities: without one between them, dense layers collapse into a single linear map.
-Each stands here with its derivative beside it."""
+Here stands what all of them share, and those that squash every number into an interval."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import numerics
-from ..errors import check_count
+from ..errors import check_number
 from ..layer import Layer, register_layer
 
 if TYPE_CHECKING:
@@ -17,90 +16,23 @@ if TYPE_CHECKING:
 
 
 class Activation(Layer):
-    """A function without parameters that keeps the shape.
+    r"""A function of each number, :math:`y = f(x)`, so that :math:`dL/dx = dL/dy \cdot f'(x)`.
 
-    The cache is the output y, which the next layer keeps as its input anyway: it costs no memory.
+    A derived class writes `forward` and `derivative`. The cache is whichever of x and y gives the
+    derivative best; the layers around keep most of these arrays anyway.
     """
+
+    def derivative(self, cache: Any) -> Array:
+        """dy/dx, from what `forward` kept."""
+        raise NotImplementedError
+
+    def backward(
+        self, dy: Array, cache: Any, out: Mapping[str, Any] | None = None, need_dx: bool = True
+    ) -> tuple[Array, dict[str, Array]]:
+        return dy * self.derivative(cache), {}
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
-
-
-@register_layer
-class Identity(Activation):
-    """Pass everything on unchanged: y = x, dL/dx = dL/dy. Useful as a branch of `Parallel`."""
-
-    keeps_values = True
-
-    def forward(self, x: Array, training: bool = False) -> tuple[Array, None]:
-        return x, None
-
-    def backward(
-        self, dy: Array, cache: None, out: Mapping[str, Any] | None = None, need_dx: bool = True
-    ) -> tuple[Array, dict[str, Array]]:
-        return dy, {}
-
-
-@register_layer
-class ReLU(Activation):
-    r"""Rectified linear unit, :math:`y = \max(x, 0)`, :math:`dy/dx = [x > 0]` (0 at the kink).
-
-    NaN passes through.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from chainrule import ReLU
-    >>> y, cache = ReLU().forward(np.array([-1.0, 0.0, 2.0]))
-    >>> dx, _ = ReLU().backward(np.ones(3), cache)
-    >>> y.tolist(), dx.tolist()
-    ([0.0, 0.0, 2.0], [0.0, 0.0, 1.0])
-
-    References
-    ----------
-    X. Glorot, A. Bordes, Y. Bengio, *Deep Sparse Rectifier Neural Networks*, AISTATS 2011.
-    """
-
-    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        y = np.maximum(x, numerics.zeros(x.shape[-1:], x.dtype))
-        return y, y
-
-    def backward(
-        self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
-    ) -> tuple[Array, dict[str, Array]]:
-        y = cache
-        return dy * (y > numerics.zeros((), y.dtype)), {}
-
-
-@register_layer
-class Sigmoid(Activation):
-    r"""Logistic sigmoid, :math:`y = 1 / (1 + e^{-x})`, :math:`dy/dx = y (1 - y)`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from chainrule import Sigmoid
-    >>> y, cache = Sigmoid().forward(np.array([0.0]))
-    >>> dx, _ = Sigmoid().backward(np.ones(1), cache)
-    >>> y.tolist(), dx.tolist()
-    ([0.5], [0.25])
-
-    See Also
-    --------
-    chainrule.sigmoid : the function alone, with its source.
-    """
-
-    gives_probabilities = True
-
-    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        y = numerics.sigmoid(x)
-        return y, y
-
-    def backward(
-        self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
-    ) -> tuple[Array, dict[str, Array]]:
-        y = cache
-        return dy * (y * (1 - y)), {}
 
 
 @register_layer
@@ -125,72 +57,104 @@ class Tanh(Activation):
         y = np.tanh(x)
         return y, y
 
-    def backward(
-        self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
-    ) -> tuple[Array, dict[str, Array]]:
-        y = cache
-        return dy * (1 - y * y), {}
+    def derivative(self, y: Array) -> Array:
+        return 1 - y * y
 
 
 @register_layer
-class Softmax(Activation):
-    r"""Softmax, :math:`y_i = e^{x_i} / \sum_j e^{x_j}`: positive numbers that sum to one.
-
-    With :math:`g = \partial L/\partial y`: :math:`\partial L/\partial x_i = y_i (g_i - \sum_j g_j
-    y_j)`. To train a classifier leave it out and use `SoftmaxCrossEntropy`, which takes logits.
-
-    Parameters
-    ----------
-    axis : int
-        The axis of the classes; not 0, the batch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an axis that is not an integer, or is the batch.
+class Softsign(Activation):
+    r"""Softsign, :math:`y = x / (1 + |x|)`, :math:`dy/dx = 1 / (1 + |x|)^2`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from chainrule import Softmax
-    >>> y, cache = Softmax().forward(np.log([[1.0, 3.0]]))
-    >>> y.round(4).tolist()
-    [[0.25, 0.75]]
+    >>> from chainrule import Softsign
+    >>> y, cache = Softsign().forward(np.array([-3.0, 1.0, np.inf]))
+    >>> dx, _ = Softsign().backward(np.ones(3), cache)
+    >>> y.tolist(), dx.tolist()
+    ([-0.75, 0.5, 1.0], [0.0625, 0.25, 0.0])
 
     References
     ----------
-    The derivation is in docs/derivations/softmax.md.
+    X. Glorot, Y. Bengio, *Understanding the difficulty of training deep feedforward neural
+    networks*, AISTATS 2010.
+    """
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        z = x.clip(-1e30, 1e30)  # where y is ±1; inf / inf would be NaN
+        return z / (1 + np.abs(z)), x
+
+    def derivative(self, x: Array) -> Array:
+        r = 1 / (1 + np.abs(x))
+        return r * r
+
+
+@register_layer
+class HardTanh(Activation):
+    r"""Clipping, :math:`y = \min(\max(x, a), b)`, :math:`dy/dx = [a < x < b]` (0 at both kinks).
+
+    Parameters
+    ----------
+    min_val, max_val : float
+        a and b, with a < b.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is not a number, and for a >= b.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import HardTanh
+    >>> y, cache = HardTanh().forward(np.array([-3.0, 0.5, 1.0]))
+    >>> dx, _ = HardTanh().backward(np.ones(3), cache)
+    >>> y.tolist(), dx.tolist()
+    ([-1.0, 0.5, 1.0], [0.0, 1.0, 0.0])
+
+    References
+    ----------
+    R. Collobert, *Large Scale Machine Learning*, thesis, Université Paris 6, 2004.
+    """
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        super().__init__()
+        self.min_val = check_number("HardTanh", "min_val", min_val)
+        self.max_val = check_number("HardTanh", "max_val", max_val, low=min_val, open_low=True)
+
+    def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        y = x.clip(self.min_val, self.max_val)
+        return y, y
+
+    def derivative(self, y: Array) -> Array:
+        return (y > self.min_val) & (y < self.max_val)
+
+
+@register_layer
+class HardSigmoid(Activation):
+    r"""A sigmoid of three lines, :math:`y = \min(\max(x + 3, 0), 6) / 6`.
+
+    :math:`dy/dx = [-3 < x < 3] / 6` (0 at both kinks).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import HardSigmoid
+    >>> y, cache = HardSigmoid().forward(np.array([-3.0, 0.0, 1.5, 4.0]))
+    >>> dx, _ = HardSigmoid().backward(np.ones(4), cache)
+    >>> y.tolist(), dx.round(4).tolist()
+    ([0.0, 0.5, 0.75, 1.0], [0.0, 0.1667, 0.1667, 0.0])
+
+    References
+    ----------
+    M. Courbariaux, Y. Bengio, J.-P. David, *BinaryConnect*, NIPS 2015; the slope of 1/6 is that of
+    A. Howard et al., *Searching for MobileNetV3*, ICCV 2019.
     """
 
     gives_probabilities = True
 
-    def __init__(self, axis: int = -1) -> None:
-        super().__init__()
-        self.axis = check_count("Softmax", "axis", axis, low=-64)
-        if axis == 0:
-            raise ValueError("Softmax: axis 0 is the batch; choose the axis of the classes.")
-
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        self._check_axis(x.ndim)
-        y = numerics.softmax(x, axis=self.axis)
-        return y, y
+        return (x + 3).clip(0, 6) / 6, x
 
-    def backward(
-        self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
-    ) -> tuple[Array, dict[str, Array]]:
-        y = cache
-        return y * (dy - (dy * y).sum(axis=self.axis, keepdims=True)), {}
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        if not input_shape:
-            raise ValueError(f"{self!r} needs an axis of classes behind the batch.")
-        if ... not in input_shape:
-            self._check_axis(1 + len(input_shape))
-        return input_shape
-
-    def _check_axis(self, ndim: int) -> None:
-        if self.axis != -1 and not (0 < self.axis < ndim or -ndim < self.axis < 0):
-            raise ValueError(
-                f"{self!r} cannot act on inputs of {ndim} axes: axis 0 is the batch, the last is "
-                f"{ndim - 1}."
-            )
+    def derivative(self, x: Array) -> Array:
+        return (np.abs(x) < 3) * x.dtype.type(1 / 6)

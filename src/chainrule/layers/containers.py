@@ -82,6 +82,14 @@ class Sequential(Container):
     def gives_probabilities(self) -> bool:  # type: ignore[override]
         return ends_in_probabilities(self.layers)
 
+    @property
+    def takes_indices(self) -> bool:  # type: ignore[override]
+        return begins_with_indices(self.layers)
+
+    @property
+    def keeps_indices(self) -> bool:  # type: ignore[override]
+        return all(layer.keeps_indices for layer in self.layers)
+
 
 @register_layer
 class Residual(Container):
@@ -147,6 +155,12 @@ class Residual(Container):
         if not compatible(shape, input_shape):
             self._refuse(shape, input_shape)
         return input_shape if ... not in input_shape else shape
+
+    @property
+    def takes_indices(self) -> bool:  # type: ignore[override]
+        if begins_with_indices(self.layers):
+            raise ValueError(f"{self!r} would add indices to vectors; put the Embedding before it.")
+        return False
 
     def _refuse(self, shape: Shape, input_shape: Shape) -> None:
         raise ValueError(
@@ -235,6 +249,16 @@ class Parallel(Container):
     def gives_probabilities(self) -> bool:  # type: ignore[override]
         return any(branch.gives_probabilities for branch in self.branches)
 
+    @property
+    def takes_indices(self) -> bool:  # type: ignore[override]
+        takes = [branch.takes_indices for branch in self.branches]
+        if any(takes) and not all(takes):
+            raise ValueError(
+                f"{self!r}: branch {takes.index(True)} takes indices and branch "
+                f"{takes.index(False)} takes numbers; all branches have one input."
+            )
+        return all(takes)
+
     def _merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         first, concat = shapes[0], self.merge == "concat"
         for i, shape in enumerate(shapes[1:], 1):
@@ -279,6 +303,21 @@ def ends_in_probabilities(layers: Sequence[Layer]) -> bool:
     """Whether the last layer that does more than pass values on gives probabilities."""
     last = next((layer for layer in reversed(layers) if not layer.keeps_values), None)
     return last is not None and last.gives_probabilities
+
+
+def begins_with_indices(layers: Sequence[Layer]) -> bool:
+    """Whether the input of a chain is indices; a layer of indices behind others is refused."""
+    takes, still = False, True
+    for i, layer in enumerate(layers):
+        if layer.takes_indices:
+            if not still:
+                raise ValueError(
+                    f"Layers {i - 1} and {i} do not fit: {layer!r} takes indices, so it must come "
+                    f"first, or behind layers that only move numbers, not behind {layers[i - 1]!r}."
+                )
+            takes = True
+        still = still and layer.keeps_indices
+    return takes
 
 
 def compatible(one: Shape, other: Shape) -> bool:
