@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ._types import Array
 
 ROWS = 1024  # that `sum_rows` sums at a time
+BLOCK = 16_384  # entries that the error function does at a time
 
 
 def sigmoid(x: ArrayLike) -> Array:
@@ -44,9 +46,13 @@ def sigmoid(x: ArrayLike) -> Array:
     I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, section 3.10.
     """
     x = as_float(x)
-    e = np.exp(-np.abs(x))
-    top = np.maximum(e, np.greater_equal(x, 0).astype(x.dtype))  # e <= 1, so: e on the left, else 1
-    return top / (e + x.dtype.type(1))
+    e = np.abs(x)
+    e *= -1
+    e = np.exp(e)
+    y = np.maximum(e, np.greater_equal(x, 0))  # e <= 1, so: e on the left, 1 on the right
+    e += x.dtype.type(1)
+    y /= e
+    return y
 
 
 def softplus(x: ArrayLike) -> Array:
@@ -60,7 +66,11 @@ def softplus(x: ArrayLike) -> Array:
     [0.0, 0.693147, 10000.0]
     """
     x = as_float(x)
-    return np.maximum(x, x.dtype.type(0)) + np.log1p(np.exp(-np.abs(x)))
+    y = np.abs(x)
+    y *= -1
+    y = np.log1p(np.exp(y))
+    y += np.maximum(x, x.dtype.type(0))
+    return y
 
 
 def logsumexp(x: ArrayLike, axis: int = -1) -> Array:
@@ -155,7 +165,10 @@ def erf(x: ArrayLike) -> Array:
     ----------
     NIST Digital Library of Mathematical Functions, 7.6.1 for the series; `erfcx` for the rest.
     """
-    x = as_float(x)
+    return _in_blocks(_erf, as_float(x))
+
+
+def _erf(x: Array) -> Array:
     a = np.abs(x)
     near, small = a.clip(None, 0.5), a < 0.5
     series = near * _horner(_series(x.dtype), near * near)
@@ -181,11 +194,18 @@ def normal_cdf(x: ArrayLike) -> Array:
     >>> print(f"{normal_cdf(np.array([-10.0]))[0]:.12g}")
     7.61985302416e-24
     """
-    x = as_float(x)
+    return _in_blocks(_normal_cdf, as_float(x))
+
+
+def _normal_cdf(x: Array) -> Array:
     a = np.abs(x).clip(None, 1000)
-    tail = np.exp(-0.5 * (a * a)) * (0.5 * erfcx(a * math.sqrt(0.5)))
+    tail = erfcx(a * math.sqrt(0.5))
+    a *= a
+    tail *= np.exp(-0.5 * a)
     right = (x > 0).astype(x.dtype)
-    return right + (1 - 2 * right) * tail
+    tail *= 0.5 - right  # the half, and minus it on the right
+    tail += right
+    return tail
 
 
 def erfcx(a: Array) -> Array:
@@ -209,18 +229,20 @@ def erfcx(a: Array) -> Array:
     docs/derivations/gelu.md.
     """
     r = 1 / (a + K)
-    return r * _horner(_chebyshev(a.dtype), 1 - 2 * K * r)
+    y = _horner(_chebyshev(a.dtype), 1 - 2 * K * r)
+    y *= r
+    return y
 
 
 K = 3.5
 CHEBYSHEV = [
     1.526687770473027, -1.3233576807771161, 0.4717745274649548, -0.13849365251023676,
-    0.032897958759694215, -0.006027840106706338, 0.0007450768613394293, -2.8088958191729153e-05,
-    -1.0543610441854543e-05, 2.10712561039312e-06, -2.846814837533283e-09, -5.419006755138121e-08,
-    4.887266822520139e-09, 1.2184716865026557e-09, -2.2335069312804514e-10,
-    -2.8659392994226925e-11, 8.510779248431169e-12, 8.020048608177835e-13,
-    -3.1918467775508546e-13, -2.9415237835292465e-14, 1.2176032281691567e-14,
-    1.3847977931472682e-15, -4.660429226514523e-16, -7.481159885150478e-17,
+    0.032897958759694215, -0.006027840106706338, 0.0007450768613394293, -2.808895819172916e-05,
+    -1.0543610441854546e-05, 2.1071256103931186e-06, -2.8468148375313672e-09,
+    -5.4190067551376616e-08, 4.88726682252626e-09, 1.2184716865087857e-09, -2.2335069312341743e-10,
+    -2.8659392992231866e-11, 8.510779247322225e-12, 8.020048569047153e-13, -3.1918468348106296e-13,
+    -2.9415243942604305e-14, 1.217602730645767e-14, 1.3847951691095818e-15, -4.660425706799445e-16,
+    -7.480839014351964e-17,
 ]  # fmt: skip
 
 
@@ -239,6 +261,15 @@ def _series(dtype: np.dtype[Any]) -> list[Any]:
     return [
         dtype.type(factor * (-1) ** k / (math.factorial(k) * (2 * k + 1))) for k in range(terms)
     ]
+
+
+def _in_blocks(f: Callable[[Array], Array], x: Array) -> Array:
+    """f(x), entry by entry, in blocks that fit the cache: half the time for forty passes."""
+    y = np.empty(x.shape, x.dtype)
+    x, flat = x.reshape(-1), y.reshape(-1)
+    for i in range(0, len(x), BLOCK):
+        flat[i : i + BLOCK] = f(x[i : i + BLOCK])
+    return y
 
 
 def _horner(coefficients: list[Any], t: Array) -> Array:

@@ -22,7 +22,7 @@ BOUND = 1000.0
 class Gate(Activation):
     r"""An activation :math:`y = x \, g(x)`, with :math:`dy/dx = g(x) + x \, g'(x)`.
 
-    A derived class writes `gate` and `gate_derivative` for finite numbers.
+    A derived class writes `gate`, and for finite numbers `gate_derivative`.
     """
 
     def gate(self, x: Array) -> Array:
@@ -30,17 +30,22 @@ class Gate(Activation):
         raise NotImplementedError
 
     def gate_derivative(self, x: Array, g: Array) -> Array:
-        """g'(x), with g(x) given."""
+        """g'(x) as a new array, with g(x) given."""
         raise NotImplementedError
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[Array, Array]]:
-        g = self.gate(x.clip(-BOUND, BOUND))
-        return x.clip(-BOUND, None) * g, (x, g)
+        g = self.gate(x)
+        y = x.clip(-BOUND, None)
+        y *= g
+        return y, (x, g)
 
     def derivative(self, cache: tuple[Array, Array]) -> Array:
         x, g = cache
         x = x.clip(-BOUND, BOUND)
-        return g + x * self.gate_derivative(x, g)
+        d = self.gate_derivative(x, g)
+        d *= x
+        d += g
+        return d
 
 
 @register_layer
@@ -68,7 +73,9 @@ class SiLU(Gate):
         return numerics.sigmoid(x)
 
     def gate_derivative(self, x: Array, g: Array) -> Array:
-        return g * (1 - g)
+        d = 1 - g
+        d *= g
+        return d
 
 
 @register_layer
@@ -115,15 +122,31 @@ class GELU(Gate):
     def gate(self, x: Array) -> Array:
         if self.approximate == "none":
             return numerics.normal_cdf(x)
-        return numerics.sigmoid(TWO_U * x * (1 + CUBIC * (x * x)))
+        x = x.clip(-BOUND, BOUND)
+        u = x * x
+        u *= CUBIC
+        u += 1
+        u *= x
+        u *= 2 * ROOT
+        return numerics.sigmoid(u)
 
     def gate_derivative(self, x: Array, g: Array) -> Array:
         if self.approximate == "none":
-            return np.exp(-0.5 * (x * x)) * (1 / math.sqrt(2 * math.pi))
-        return g * (1 - g) * (TWO_U + 3 * TWO_U * CUBIC * (x * x))
+            d = x * x
+            d *= -0.5
+            d = np.exp(d)
+            d *= 1 / math.sqrt(2 * math.pi)
+            return d
+        d = x * x
+        d *= 3 * CUBIC
+        d += 1
+        d *= 2 * ROOT
+        d *= g
+        d *= 1 - g
+        return d
 
 
-TWO_U, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715
+ROOT, CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 
 @register_layer
@@ -149,13 +172,22 @@ class Mish(Gate):
 
     def gate(self, x: Array) -> Array:
         e = np.exp(x.clip(None, 40))  # beyond, the gate is 1 to the last digit
-        q = e * (e + 2)
-        return q / (q + 2)
+        q = e + 2
+        q *= e
+        q /= np.add(q, 2, out=e)
+        return q
 
     def gate_derivative(self, x: Array, g: Array) -> Array:
         e = np.exp(x.clip(None, 40))
-        r = 1 / (e * (e + 2) + 2)
-        return 4 * e * r * ((1 + e) * r)
+        s = e + 2
+        s *= e
+        s += 2  # q + 2
+        d = e + 1
+        d *= e
+        d *= 4
+        d /= s
+        d /= s
+        return d
 
 
 @register_layer
@@ -182,4 +214,4 @@ class HardSwish(Gate):
         return (x + 3).clip(0, 6) / 6
 
     def gate_derivative(self, x: Array, g: Array) -> Array:
-        return (np.abs(x) < 3) * x.dtype.type(1 / 6)
+        return (np.abs(x) < 3) / x.dtype.type(6)

@@ -42,7 +42,9 @@ class Sigmoid(Activation):
         return y, y
 
     def derivative(self, y: Array) -> Array:
-        return y * (1 - y)
+        d = 1 - y
+        d *= y
+        return d
 
 
 @register_layer
@@ -64,7 +66,8 @@ class LogSigmoid(Activation):
     """
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        return -numerics.softplus(-x), x
+        y = numerics.softplus(-x)
+        return np.negative(y, out=y), x
 
     def derivative(self, x: Array) -> Array:
         return numerics.sigmoid(-x)

@@ -83,10 +83,11 @@ class LeakyReLU(Activation):
         self.negative_slope = check_number("LeakyReLU", "negative_slope", negative_slope)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        a, y = self.negative_slope, x.clip(0, None)
-        if a == 0:  # the limit at -inf, where 0 times -inf would be NaN
-            return y, x
-        return y + a * x.clip(None, 0), x
+        if self.negative_slope == 0:  # 0 times -inf would be NaN, and the limit is 0
+            return x.clip(0, None), x
+        y = self.negative_slope * x.clip(None, 0)
+        y += x.clip(0, None)
+        return y, x
 
     def derivative(self, x: Array) -> Array:
         return _derivative(x, self.negative_slope)
@@ -140,7 +141,9 @@ class PReLU(Layer):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:  # x (n, C, ...)
         self.output_shape(x.shape[1:])  # raises for other channels
-        return x.clip(0, None) + self._slopes(x.ndim) * x.clip(None, 0), x
+        y = self._slopes(x.ndim) * x.clip(None, 0)
+        y += x.clip(0, None)
+        return y, x
 
     def backward(
         self, dy: Array, cache: Array, out: Mapping[str, Array] | None = None, need_dx: bool = True
@@ -151,7 +154,10 @@ class PReLU(Layer):
             n, channels = len(x), self.num_parameters
             each = each.reshape(n, channels, math.prod(x.shape[1:]) // channels).sum(axis=2)
             grads["a"] = numerics.sum_rows(each, (out or {}).get("a"))
-        dx = dy * _derivative(x, self._slopes(x.ndim)) if need_dx else None
+        if not need_dx:
+            return None, grads
+        dx = _derivative(x, self._slopes(x.ndim))
+        dx *= dy
         return dx, grads
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -171,7 +177,10 @@ class PReLU(Layer):
 def _derivative(x: Array, a: Array | float) -> Array:
     """1 where x > 0, else a, exactly."""
     m = (x > 0).astype(x.dtype)
-    return m + a * (1 - m)
+    d = 1.0 - m
+    d *= a
+    d += m
+    return d
 
 
 @register_layer
@@ -210,11 +219,16 @@ class ELU(Activation):
         self.alpha = check_number("ELU", "alpha", alpha)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        return x.clip(0, None) + self.alpha * np.expm1(x.clip(None, 0)), x
+        y = np.expm1(x.clip(None, 0))
+        y *= self.alpha
+        y += x.clip(0, None)
+        return y, x
 
     def derivative(self, x: Array) -> Array:
         d = np.exp(x.clip(None, 0))  # 1 for x > 0
-        return d if self.alpha == 1 else d * _derivative(x, self.alpha)
+        if self.alpha != 1:
+            d *= _derivative(x, self.alpha)
+        return d
 
 
 @register_layer
@@ -246,10 +260,13 @@ class SELU(ELU):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         y, cache = super().forward(x)
-        return self.scale * y, cache
+        y *= self.scale
+        return y, cache
 
     def derivative(self, x: Array) -> Array:
-        return self.scale * super().derivative(x)
+        d = super().derivative(x)
+        d *= self.scale
+        return d
 
 
 @register_layer
@@ -292,9 +309,13 @@ class Softplus(Activation):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         z = self.beta * x
-        bend = np.log1p(np.exp(-np.abs(z))) / self.beta  # above the two lines
-        return x.clip(0, None) + bend * (z <= self.threshold), x
+        y = np.log1p(np.exp(-np.abs(z)))
+        y /= self.beta
+        y *= z <= self.threshold
+        y += x.clip(0, None)
+        return y, x
 
     def derivative(self, x: Array) -> Array:
         z = self.beta * x
-        return np.maximum(numerics.sigmoid(z), z > self.threshold)
+        d = numerics.sigmoid(z)
+        return np.maximum(d, z > self.threshold, out=d)
