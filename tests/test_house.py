@@ -46,7 +46,7 @@ ARROWS = {
     "gradcheck": BASE | {"layer", "backprop", "parameters"},
 }
 LAYERS = BASE | {"layer", "numerics", "initializers", "layers.activations"}
-CONTAINERS = LAYERS | {"backprop"}
+CONTAINERS = LAYERS | {"backprop", "layers.embedding"}
 # Inside a function, for what costs time to load and is seldom needed.
 LATE = {("model", "files"), ("datasets", "_mnist"), ("files", "__init__")}
 

@@ -8,21 +8,28 @@ import inspect
 
 import numpy as np
 import pytest
+from wrong_use_rows import (
+    FLAGS,
+    INF,
+    LAYER_ROWS,
+    LOSS_ROWS,
+    NAN,
+    RATES,
+    SIZES,
+    TE,
+    VE,
+    X,
+    Y,
+    each,
+    fit,
+    net,
+    numbers,
+    row,
+    table,
+)
 
 import chainrule as cr
 from chainrule import initializers
-
-X, Y = np.zeros((4, 2)), np.array([0, 1, 0, 1])
-NAN, INF = float("nan"), float("inf")
-
-
-def net(*layers, **options):
-    return cr.Model(*(layers or (cr.Dense(2, 3), cr.Tanh(), cr.Dense(3, 2))), seed=0, **options)
-
-
-def fit(model=None, x=X, y=Y, **options):
-    call = {"loss": cr.SoftmaxCrossEntropy(), "optimizer": cr.SGD(0.1), "verbose": 0, **options}
-    return (model or net()).fit(x, y, **call)
 
 
 def step(optimizer, *sizes, dtypes=("float64", "float64")):
@@ -56,21 +63,10 @@ class ForgetsAndSets(OwnScale):
         self.features = 2
 
 
-def nested(kind, levels):
-    layer = cr.Identity()
-    for _ in range(levels):
-        layer = kind(layer)
-    return layer
-
-
 def twice_in_models():
     layer = cr.Dense(2, 2)
     first = net(layer)
     return first, net(layer)
-
-
-def set_weight(value):
-    cr.Dense(2, 1).W = value
 
 
 def load_state(change):
@@ -89,63 +85,27 @@ def save(layer):
     net(layer).save("never-written.npz")
 
 
-def row(name, call, error, piece):
-    """A row of the table."""
-    return pytest.param(call, error, piece, id=name)
-
-
-def each(name, make, values, piece):
-    """Rows for one option and its wrong values, all refused with the same piece of a sentence."""
-    return [row(f"{name} {v!r}", lambda v=v: make(v), error, piece) for v, error in values]
-
-
-def table(name, make, lines):
-    """Rows of (what, argument, error, piece of the sentence)."""
-    return [row(f"{name} {what}", lambda v=v: make(v), *rest) for what, v, *rest in lines]
-
-
-TE, VE = TypeError, ValueError
-SIZES = [(0, VE), (-1, VE), (2.5, TE), (True, TE), ("3", TE), (NAN, TE)]
-RATES = [(-0.1, VE), (NAN, VE), (INF, VE), ("0.1", TE), (None, TE), (True, TE)]
-SHARES = [*RATES, (1.1, VE)]
+BELOW_ONE = [*RATES, (1, VE), (1.5, VE)]
+BETAS = [((0.9, 1.0), VE), ((-0.1, 0.9), VE), ((NAN, 0.9), VE), ((0.9, INF), VE), (0.9, TE),
+         ((0.9,), TE), ((0.9, 0.9, 0.9), TE), (("a", 0.9), TE), ((None, 0.9), TE),
+         ((True, 0.9), TE), ("ab", TE), (None, TE)]  # fmt: skip
+# Each with the names of its options that are numbers from 0 on.
+OPTIMIZERS = {
+    cr.SGD: ["lr", "momentum", "weight_decay"],
+    cr.Adagrad: ["lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"],
+    cr.Adadelta: ["lr", "eps", "weight_decay"],
+    cr.RMSprop: ["lr", "eps", "weight_decay", "momentum"],
+    cr.Adam: ["lr", "eps", "weight_decay"],
+    cr.AdamW: ["lr", "eps", "weight_decay"],
+    cr.Adamax: ["lr", "eps", "weight_decay"],
+    cr.NAdam: ["lr", "eps", "weight_decay", "momentum_decay"],
+    cr.RAdam: ["lr", "eps", "weight_decay"],
+}
+V = np.ones(2)
 
 ROWS = [
-    # ---- layers
-    *each("Dense: in", lambda v: cr.Dense(v, 2), [*SIZES, (None, TE)], "in_features must be an"),
-    *each("Dense: out", lambda v: cr.Dense(2, v), [*SIZES, (None, TE)], "out_features must be an"),
-    *each("Linear: in", lambda v: cr.Linear(v, 2), SIZES, "in_features must be an integer"),
-    row("Dense: bias text", lambda: cr.Dense(2, 1, bias="no"), TE, "True or False"),
-    row("Dense: init text", lambda: cr.Dense(2, 1, init="he"), TE, "he_normal"),
-    row("Dense: W shape", lambda: set_weight(np.ones(2)), VE, "(2, 1)"),
-    row("Dense: W text", lambda: set_weight("abc"), TE, "numbers"),
-    row("Dense: W ragged", lambda: set_weight([[1], [1, 2]]), VE, "numbers"),
-    row("Dense: width", lambda: cr.Dense(2, 1).forward(np.ones((3, 5))), VE, "(..., 2)"),
-    row("Dense: trainable 1", lambda: setattr(cr.Dense(2, 1), "trainable", 1), TE, "True or False"),
-    *each("Dropout: p", cr.Dropout, SHARES, "p must be a number in [0, 1]"),
-    row("Dropout: rng", lambda: cr.Dropout(0.5, rng=0), TE, "default_rng(0)"),
-    row("Softmax: batch", lambda: cr.Softmax(axis=0), VE, "batch"),
-    *each("Softmax: axis", cr.Softmax, [("last", TE), (1.5, TE)], "axis must be an integer"),
-    row("Softmax: axis 3 of 2", lambda: net(cr.Softmax(axis=3))(X), VE, "Softmax"),
-    row("Softmax: axis -2 of 2", lambda: net(cr.Softmax(axis=-2))(X), VE, "batch"),
-    *[
-        row(f"{kind.__name__}: {what}", lambda kind=kind, v=v: kind(v), TE, piece)
-        for kind in (cr.Sequential, cr.Residual, cr.Parallel, cr.Model)
-        for what, v, piece in [
-            ("list", [cr.ReLU()], "(*layers)"),
-            ("class", cr.ReLU, "write ReLU(...)"),
-            ("text", "relu", "must be a layer"),
-            ("model", net(), "must be a layer"),
-        ]
-    ],
-    row("Residual: shape", lambda: net(cr.Residual(cr.Dense(2, 3)))(X), VE, "same shape"),
-    row("Residual: shape, built", lambda: net(cr.Residual(cr.Dense(2, 3))), VE, "same shape"),
-    row("Residual: 200 deep", lambda: nested(cr.Residual, 200), VE, "nested"),
-    row("Parallel: 2000 deep", lambda: nested(cr.Parallel, 2000), VE, "nested"),
-    row("Parallel: none", lambda: cr.Parallel(), VE, "at least one branch"),
-    row("Parallel: merge", lambda: cr.Parallel(cr.Tanh(), merge="mul"), VE, '"concat"'),
-    row("Parallel: merge None", lambda: cr.Parallel(cr.Tanh(), merge=None), VE, "None"),
-    row("Parallel: shapes", lambda: net(cr.Parallel(cr.Dense(2, 3), cr.Dense(2, 4))), VE,
-        "do not go together"),
+    *LAYER_ROWS,
+    *LOSS_ROWS,
     # ---- own layers
     row("Layer: forgets super, sets", ForgetsAndSets, RuntimeError, "super().__init__()"),
     row("Layer: forgets super, Model", lambda: net(Forgets()), RuntimeError, "super()"),
@@ -166,56 +126,6 @@ ROWS = [
         ("instance", cr.ReLU(), TE, "class"),
         ("taken", type("Dense", (cr.Layer,), {}), VE, "taken"),
     ]),
-    # ---- losses
-    *each("SoftmaxCrossEntropy: smoothing", cr.SoftmaxCrossEntropy, SHARES,
-          "label_smoothing must be a number in [0, 1]"),
-    *table("SoftmaxCrossEntropy:", lambda v: cr.SoftmaxCrossEntropy()(*v), [
-        ("label 2 of 2", (X, [0, 1, 2, 0]), VE, "from 0 to 1"),
-        ("label -1", (X, [0, 1, -1, 0]), VE, "got -1"),
-        ("label 1.0", (X, [0.0, 1.0, 1.0, 0.0]), TE, "integers"),
-        ("labels as a column", (X, Y[:, None]), VE, "class indices of shape (4,)"),
-        ("fewer labels", (X, Y[:3]), VE, "(3,)"),
-        ("text labels", (X, ["a", "b", "a", "b"]), TE, "real numbers"),
-        ("no labels", (X, None), TE, "real numbers"),
-        ("above 1", (X[:1], [[2.0, -1.0]]), VE, "from 0 to 1"),
-        ("NaN target", (X[:1], [[NAN, 1.0]]), VE, "from 0 to 1"),
-        ("rows of 1.5", (X[:1], [[1.0, 0.5]]), VE, "sum to 1"),
-        ("one axis", ([0.0, 1.0], 1), VE, "(N, ..., classes)"),
-        ("empty", (X[:0], Y[:0]), VE, "empty"),
-        ("no classes", (X[:, :0], Y), VE, "empty"),
-        ("text", ([["a", "b"]], [0]), TE, "real numbers"),
-        ("complex", (X + 1j, Y), TE, "real numbers"),
-        ("ragged", ([[0.0, 1.0], [0.0]], [0]), VE, "prediction"),
-    ]),
-    row("SoftmaxCrossEntropy: after Softmax", lambda: fit(net(cr.Softmax())), VE, "Remove the"),
-    row("BinaryCrossEntropy: after Sigmoid", lambda: fit(
-        net(cr.Sigmoid()), y=X, loss=cr.BinaryCrossEntropy()), VE, "Remove the Softmax or Sigmoid"),
-    row("BinaryCrossEntropy: above 1", lambda: cr.BinaryCrossEntropy()(X, X + 2), VE, "got 2"),
-    row("BinaryCrossEntropy: NaN", lambda: cr.BinaryCrossEntropy()(X, X + NAN), VE, "nan"),
-    *[
-        row(f"{type(loss).__name__}: {what}", lambda c=loss, v=v: c(*v), e, piece)
-        for loss in (cr.BinaryCrossEntropy(), cr.MeanSquaredError())
-        for what, v, e, piece in [
-            ("(4,) to (4, 1)", (X[:, :1], Y), VE, "reshape(4, 1)"),
-            ("(4, 1) to (4,)", (X[:, 0], Y[:, None]), VE, "reshape(4,)"),
-            ("empty", ([], []), VE, "empty"),
-            ("objects", ([1.0], [None]), TE, "real numbers"),
-        ]
-    ],
-    *[
-        row(f"{type(loss).__name__}: weight {what}", lambda c=loss, t=t, w=w: c(X, t, w), e, s)
-        for loss, t in [(cr.MeanSquaredError(), X), (cr.BinaryCrossEntropy(), X),
-                        (cr.SoftmaxCrossEntropy(), Y)]
-        for what, w, e, s in [
-            ("length", np.ones(3), VE, "one weight for each row"),
-            ("column", np.ones((4, 1)), VE, "one weight for each row"),
-            ("one number", 1.0, VE, "one weight for each row"),
-            ("negative", [1, 1, 1, -1], VE, "not negative"),
-            ("NaN", [1, 1, 1, NAN], VE, "finite"),
-            ("infinite", [1, 1, 1, INF], VE, "finite"),
-            ("text", ["a"] * 4, TE, "sample_weight must be real numbers"),
-        ]
-    ],
     # ---- metrics
     *table("Accuracy:", lambda v: cr.Accuracy().update(*v), [
         ("one column", (X[:, :1], Y), VE, "BinaryAccuracy()"),
@@ -233,39 +143,73 @@ ROWS = [
         ("text", ([["a"]], [[1]]), TE, "real numbers"),
     ]),
     # ---- optimizers
-    *[
-        one
-        for kind, names in [(cr.SGD, ("lr", "momentum", "weight_decay")),
-                            (cr.Adam, ("lr", "eps", "weight_decay"))]
-        for name in names
-        for one in each(f"{kind.__name__}: {name}", lambda v, k=kind, n=name: k(
-            **{"lr": 0.1, n: v}), RATES, f"{name} must be a number")
-    ],
-    *each("SGD: dampening", lambda v: cr.SGD(0.1, dampening=v), RATES[1:], "dampening must be"),
+    *numbers([
+        *((kind, (0.1,) if name != "lr" else (), name, RATES, "[0, inf)")
+          for kind, names in OPTIMIZERS.items() for name in names),
+        (cr.SGD, (0.1,), "dampening", RATES[1:], "(-inf, inf)"),
+        (cr.RMSprop, (), "alpha", BELOW_ONE, "[0, 1)"),
+        (cr.Adadelta, (), "rho", BELOW_ONE, "[0, 1)"),
+    ]),
     row("SGD: nesterov alone", lambda: cr.SGD(0.1, nesterov=True), VE, "needs a momentum"),
     row("SGD: nesterov dampened", lambda: cr.SGD(1, 0.9, 0.1, nesterov=True), VE, "dampening of 0"),
-    row("SGD: nesterov text", lambda: cr.SGD(0.1, 0.9, nesterov="yes"), TE, "True or False"),
-    *each("Adam: betas", lambda v: cr.Adam(betas=v), [
-        ((0.9, 1.0), VE), ((-0.1, 0.9), VE), ((NAN, 0.9), VE), (0.9, TE), ((0.9,), TE),
-        (("a", 0.9), TE), ("ab", TE), (None, TE)], "betas must be"),
-    row("Adam: amsgrad", lambda: cr.Adam(amsgrad=1), TE, "True or False"),
-    row("Adam: another size", lambda: step(cr.Adam(), 3, 4), VE, "use a new optimizer"),
+    *[
+        one
+        for kind in (cr.Adam, cr.AdamW, cr.Adamax, cr.NAdam, cr.RAdam)
+        for one in each(f"{kind.__name__}: betas", lambda v, kind=kind: kind(betas=v), BETAS,
+                        f"{kind.__name__}: betas must be a")
+    ],
+    *[
+        one
+        for kind, flag in [(cr.SGD, "nesterov"), (cr.RMSprop, "centered"), (cr.Adam, "amsgrad"),
+                           (cr.AdamW, "amsgrad"), (cr.NAdam, "decoupled_weight_decay"),
+                           (cr.RAdam, "decoupled_weight_decay")]
+        for one in each(f"{kind.__name__}: {flag}", lambda v, kind=kind, flag=flag: kind(
+            lr=0.1, **{flag: v}), FLAGS, f"{flag} must be True or False, got")
+    ],
     row("SGD: another size", lambda: step(cr.SGD(0.1, 0.9), 3, 4), VE, "use a new optimizer"),
-    row("Adam: float32 and float64", lambda: step(cr.Adam(), 3, dtypes=("float32", "float64")), VE,
-        "one size and dtype"),
-    row("Adam: integers", lambda: step(cr.Adam(), 3, dtypes=("int64", "int64")), TE, "be floats"),
-    row("Adam: matrix", lambda: step(cr.Adam(), (2, 2)), VE, "flat vectors"),
-    row("Adam: lists", lambda: cr.Adam().step([1.0], [1.0]), TE, "NumPy arrays"),
+    *[
+        row(f"{kind.__name__}: {what}", lambda kind=kind, use=use: use(kind()), error, piece)
+        for kind in list(OPTIMIZERS)[1:]
+        for what, use, error, piece in [
+            ("another size", lambda o: step(o, 3, 4), VE, "3 parameters of float64, got 4"),
+            ("float32 and float64", lambda o: step(o, 3, dtypes=("float32", "float64")), VE,
+             "one size and dtype"),
+            ("integers", lambda o: step(o, 3, dtypes=("int64", "int64")), TE, "be floats"),
+            ("matrix", lambda o: step(o, (2, 2)), VE, "flat vectors"),
+            ("lists", lambda o: o.step([1.0], [1.0]), TE, "NumPy arrays"),
+            ("state empty", lambda o: o.load_state_dict({}), VE, "must be a count, got None"),
+            ("state -1", lambda o: o.load_state_dict({"steps": -1}), VE, "must be a count, got -1"),
+            ("state True", lambda o: o.load_state_dict({"steps": True}), VE, "must be a count"),
+            ("state None", lambda o: o.load_state_dict(None), TE, "expected the dict"),
+            ("state without vectors", lambda o: o.load_state_dict({"steps": 1}), VE,
+             "the state has the vectors [], expected ["),
+        ]
+    ],
     *each("SGD: schedule gives", lambda v: step(cr.SGD(lambda step: v), 3),
           [(NAN, VE), (INF, VE), (-0.1, VE), (None, VE), ("0.1", VE)], "schedule gave the rate"),
-    *table("Adam: state", lambda v: cr.Adam().load_state_dict(v), [
-        ("empty", {}, VE, "must be a count"),
-        ("-1", {"steps": -1}, VE, "must be a count"),
-        ("missing", {"steps": 1, "m": np.ones(2)}, VE, "expected ['m', 'v']"),
-        ("sizes", {"steps": 1, "m": np.ones(2), "v": np.ones(3)}, VE, "one size"),
-        ("text", {"steps": 1, "m": ["a"], "v": ["b"]}, VE, "flat"),
-        ("None", None, TE, "state"),
+    *each("RAdam: schedule gives", lambda v: step(cr.RAdam(lambda step: v), 3),
+          [(NAN, VE), (-0.1, VE), (None, VE)], "schedule gave the rate"),
+    *table("Adam: state", lambda v: cr.Adam().load_state_dict({"steps": 1, **v}), [
+        ("missing", {"m": V}, VE, "has the vectors ['m'], expected ['m', 'v']"),
+        ("sizes", {"m": V, "v": np.ones(3)}, VE, "one size"),
+        ("text", {"m": ["a"], "v": ["b"]}, TE, "m must be real numbers"),
+        ("ragged", {"m": [[1], [1, 2]], "v": np.ones(2)}, VE, "m must be an array of numbers"),
+        ("number as a key", {3: np.ones(2), "v": np.ones(2)}, VE, "the vectors [3, 'v']"),
     ]),
+    *table("RMSprop: state, centred,", lambda v: cr.RMSprop(centered=True).load_state_dict(v), [
+        ("without a", {"steps": 1, "v": V}, VE, "has the vectors ['v'], expected ['a', 'v']"),
+        ("with b", {"steps": 1, "v": V, "a": V, "b": V}, VE, "expected ['a', 'v']"),
+        ("of Adam", {"steps": 1, "v": V, "m": V}, VE, "['m', 'v'], expected ['a', 'v']"),
+        ("unknown at 0", {"steps": 0, "b": V}, VE, "has the vectors ['b'], expected ['a', 'v']"),
+        ("sizes", {"steps": 1, "v": V, "a": np.ones(3)}, VE, "flat, of one size and float dtype"),
+        ("dtypes", {"steps": 1, "v": V, "a": np.ones(2, "f4")}, VE, "float64 (2,), a float32"),
+        ("matrices", {"steps": 1, "v": X, "a": X}, VE, "must be flat"),
+        ("integers", {"steps": 1, "v": Y, "a": Y}, VE, "must be flat"),
+    ]),
+    row("RMSprop: state of the centred", lambda: cr.RMSprop().load_state_dict(
+        {"steps": 1, "v": V, "a": V}), VE, "has the vectors ['a', 'v'], expected ['v']"),
+    row("AdamW: state without v_max", lambda: cr.AdamW(amsgrad=True).load_state_dict(
+        {"steps": 1, "m": V, "v": V}), VE, "expected ['m', 'v', 'v_max']"),
     # ---- callbacks
     *each("EarlyStopping: patience", lambda v: cr.EarlyStopping(patience=v), SIZES[1:], "patience"),
     *each("EarlyStopping: delta", lambda v: cr.EarlyStopping(min_delta=v), RATES, "min_delta"),
@@ -298,6 +242,7 @@ ROWS = [
         ("unknown", lambda s: s.update({"9.W": 1}), VE, "unknown ['9.W']"),
         ("shape", lambda s: s.update({"0.b": np.ones(2)}), VE, "0.b must have shape (3,)"),
         ("text", lambda s: s.update({"0.b": "abc"}), TE, "0.b must be real numbers"),
+        ("number as a key", lambda s: s.update({0: 1, "a": 1}), VE, "unknown [0, 'a']"),
     ]),
     row("Model: state None", lambda: net().load_state_dict(None), TE, "state"),
     row("Model: foreign file", lambda: cr.Model.load(__file__), VE, "not a model file"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .errors import as_numbers, cast, check_count, check_flag, show
-from .initializers import he_normal
+from .initializers import constant, he_normal
 from .parameters import NamedArrays
 
 if TYPE_CHECKING:
@@ -197,7 +197,8 @@ class Layer:
             self.__dict__["rng"] = np.random.default_rng()
         elif name in self.__dict__.get("_parameters", ()):
             shape, init = self._parameters[name]
-            self._drawn_from_system.add(name)
+            if not isinstance(init, constant):
+                self._drawn_from_system.add(name)
             self.__dict__[name] = self._draw(name, shape, init, np.float32)
         else:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")

@@ -160,7 +160,8 @@ class BinaryAccuracy(Mean):
                 f"{show(prediction.shape)}, got {show(target.shape)}."
             )
         if not np.isin(target, (0, 1)).all():
-            raise ValueError("BinaryAccuracy: targets must be 0 or 1.")
+            wrong = target[~np.isin(target, (0, 1))][0]
+            raise ValueError(f"BinaryAccuracy: targets must be 0 or 1, got {wrong:g}.")
         return (prediction > self.threshold) == (target == 1)
 
 

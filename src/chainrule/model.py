@@ -17,10 +17,10 @@ from .layers.containers import (
     begins_with_indices,
     chain_shape,
     check_layer,
-    ends_in_probabilities,
+    embeddings,
+    last_computing,
     splice,
 )
-from .layers.embedding import Embedding
 from .parameters import FlatParameters, walk
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ class Model:
     def _pack(self) -> None:
         """Tie the layers' arrays to new flat vectors."""
         self._flat = FlatParameters(self.layers, self.dtype)
+        self._buffers = list(self._flat.named_buffers().values())
         self._learning: list[bool] | None = None  # what the views and spans below were made for
         self._shapes: dict[Shape, Shape] = {}  # of inputs that were checked: of their outputs
 
@@ -183,9 +184,10 @@ class Model:
         flat[...] = cast(f"Model.{name}", array, self.dtype)
 
     @property
-    def gives_probabilities(self) -> bool:
-        """Whether predictions are probabilities already, by a Softmax or Sigmoid at the end."""
-        return ends_in_probabilities(self.layers)
+    def probability_layer(self) -> Layer | None:
+        """The Softmax, Sigmoid or other layer that makes the predictions probabilities, if any."""
+        last = last_computing(self.layers)
+        return last if last.gives_probabilities else None
 
     @property
     def num_parameters(self) -> int:
@@ -229,7 +231,8 @@ class Model:
         if not isinstance(state, Mapping):
             raise TypeError(f"load_state_dict: expected arrays by name, got {state!r}.")
         own = self.named_parameters() | self.named_buffers()
-        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        missing = sorted(own.keys() - state.keys())
+        unknown = sorted(state.keys() - own.keys(), key=str)
         if missing or unknown:
             raise ValueError(
                 f"load_state_dict: the names do not fit this model; missing {missing}, "
@@ -322,16 +325,16 @@ class Model:
             return x
         x = as_numbers("Model: x", x)
         self._check_shape(x.shape)
-        if self.takes_indices and x.dtype.kind not in "iu":
-            self.check_indices(x)  # an Embedding says what it wants
-            raise TypeError(f"Model: x must be integer indices, got {x.dtype}.")
+        if self.takes_indices:
+            self.check_indices(x)  # as they were given: a conversion may change what is too large
+            if x.dtype.kind not in "iu":
+                raise TypeError(f"Model: x must be integer indices, got {x.dtype}.")
         return cast("Model: x", x, self.input_dtype)
 
     def check_indices(self, x: Array) -> None:
         """Refuse indices that the model's embeddings do not have."""
-        for _, layer in walk(self.layers):
-            if isinstance(layer, Embedding):
-                layer.check_indices(x)
+        for table in embeddings(self.layers):
+            table.check_indices(x)
 
     def prediction_shape(self, x: Array) -> tuple[int, ...]:
         """Shape of the predictions for x, found with one row where a layer does not tell."""
@@ -462,14 +465,20 @@ class Model:
     ) -> float:
         """Make one step on one batch; return the loss before it.
 
-        Raises as `fit` does.
+        Raises as `fit` does; parameters, buffers and optimizer are then as they were.
         """
         training.check_optimizer(self, optimizer)
         x, y, weight = training.check_data("train_on_batch", self, loss, x, y, sample_weight)
-        with np.errstate(all="ignore"):
-            value, _ = training.train_step(
-                self, training.formula_of(loss), optimizer, self.convert(x), y, weight
-            )
+        before = [(buffer, buffer.copy()) for buffer in self._buffers]
+        try:
+            with np.errstate(all="ignore"):
+                value, _ = training.train_step(
+                    self, training.formula_of(loss), optimizer, self.convert(x), y, weight
+                )
+        except BaseException:
+            for buffer, values in before:  # those of a norm had taken in the batch
+                buffer[...] = values
+            raise
         return value
 
     def evaluate(

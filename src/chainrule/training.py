@@ -191,8 +191,9 @@ def _train_epoch(
                 callback.on_train_batch_end(step, {"loss": value})
             if model.stop_training:
                 break
-        if not np.isfinite(model.parameters).all():  # the very last step may have overflowed
-            raise DivergenceError(f"step {step + 1}: {_blame_parameters(model)}")
+        arrays = [model.parameters, *model.named_buffers().values()]
+        if not all(np.isfinite(array).all() for array in arrays):  # the last step may overflow
+            raise DivergenceError(f"step {step + 1}: {_blame_state(model)}")
     return {metric.name: metric.result() for metric in (mean_loss, *metrics)}
 
 
@@ -256,17 +257,17 @@ def check_loss(model: Model, loss: Any) -> None:
     if isinstance(loss, (str, type)) or not callable(loss):
         name = loss.__name__ if isinstance(loss, type) else "SoftmaxCrossEntropy"
         raise TypeError(f"loss must be an instance, as in loss={name}(), got {loss!r}.")
-    if getattr(loss, "takes_logits", False) and model.gives_probabilities:
+    last = model.probability_layer
+    if getattr(loss, "takes_logits", False) and last is not None:
         raise ValueError(
-            f"{loss!r} takes logits, but the model ends with {model.layers[-1]!r} and gives "
-            "probabilities. Remove the Softmax or Sigmoid: the loss contains it; for probabilities "
+            f"{loss!r} takes logits, but the model ends with {last!r} and gives probabilities. "
+            "Remove the Softmax or Sigmoid: the loss contains it; for probabilities "
             "apply chainrule.softmax or chainrule.sigmoid to the predictions."
         )
-    if getattr(loss, "takes_log_probabilities", False) and model.gives_probabilities:
+    if getattr(loss, "takes_log_probabilities", False) and last is not None:
         raise ValueError(
-            f"{loss!r} takes logarithms of probabilities, but the model ends with "
-            f"{model.layers[-1]!r} and gives probabilities; end it with LogSoftmax() or "
-            "LogSigmoid()."
+            f"{loss!r} takes logarithms of probabilities, but the model ends with {last!r} and "
+            "gives probabilities. Put LogSoftmax() or LogSigmoid() in its place."
         )
 
 
@@ -375,9 +376,9 @@ def _blame_backward(model: Model) -> str:
     return f"on the way back it is first that of {name}, in {layer!r}."
 
 
-def _blame_parameters(model: Model) -> str:
-    """Name a parameter that an update took beyond what its dtype holds."""
-    name, layer = _last_bad(model, model.named_parameters())
+def _blame_state(model: Model) -> str:
+    """Name a parameter or buffer that an update took beyond what its dtype holds."""
+    name, layer = _last_bad(model, model.named_parameters() | model.named_buffers())
     return f"the update made {name}, in {layer!r}, larger than {model.dtype} can hold."
 
 

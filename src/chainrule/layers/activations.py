@@ -125,7 +125,11 @@ class HardTanh(Activation):
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
         super().__init__()
         self.min_val = check_number("HardTanh", "min_val", min_val)
-        self.max_val = check_number("HardTanh", "max_val", max_val, low=min_val, open_low=True)
+        self.max_val = check_number("HardTanh", "max_val", max_val)
+        if not self.min_val < self.max_val:
+            raise ValueError(
+                f"HardTanh: min_val must be below max_val, got {min_val!r} and {max_val!r}."
+            )
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         y = x.clip(self.min_val, self.max_val)

@@ -3,7 +3,7 @@ the gradients of its parts add up; the engine does the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from .. import backprop
 from ..errors import show
 from ..layer import Layer, register_layer
+from .embedding import Embedding
 
 if TYPE_CHECKING:
     from .._types import Array, Shape
@@ -80,7 +81,7 @@ class Sequential(Container):
 
     @property
     def gives_probabilities(self) -> bool:  # type: ignore[override]
-        return ends_in_probabilities(self.layers)
+        return bool(self.layers) and last_computing(self.layers).gives_probabilities
 
     @property
     def takes_indices(self) -> bool:  # type: ignore[override]
@@ -125,6 +126,8 @@ class Residual(Container):
     def __init__(self, *layers: Layer) -> None:
         super().__init__(splice(layers))
         self.layers = self.children
+        if begins_with_indices(self.layers):
+            raise ValueError(f"{self!r} would add indices to vectors; put the Embedding before it.")
         shape = self.output_shape((...,))
         try:
             chain_shape(self.layers, shape)  # y has x's shape, so the layers must take y too
@@ -155,12 +158,6 @@ class Residual(Container):
         if not compatible(shape, input_shape):
             self._refuse(shape, input_shape)
         return input_shape if ... not in input_shape else shape
-
-    @property
-    def takes_indices(self) -> bool:  # type: ignore[override]
-        if begins_with_indices(self.layers):
-            raise ValueError(f"{self!r} would add indices to vectors; put the Embedding before it.")
-        return False
 
     def _refuse(self, shape: Shape, input_shape: Shape) -> None:
         raise ValueError(
@@ -209,6 +206,12 @@ class Parallel(Container):
             raise ValueError(f'Parallel: merge must be "add" or "concat", got {merge!r}.')
         self.branches = self.children
         self.merge = merge
+        takes = [branch.takes_indices for branch in branches]
+        if len(set(takes)) > 1:
+            raise ValueError(
+                f"{self!r}: branch {takes.index(True)} takes indices and branch "
+                f"{takes.index(False)} takes numbers; all branches have one input."
+            )
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[Sequence[Any], Any]]:
         ys, caches = zip(*(f.forward(x, training=training) for f in self.branches), strict=True)
@@ -251,13 +254,7 @@ class Parallel(Container):
 
     @property
     def takes_indices(self) -> bool:  # type: ignore[override]
-        takes = [branch.takes_indices for branch in self.branches]
-        if any(takes) and not all(takes):
-            raise ValueError(
-                f"{self!r}: branch {takes.index(True)} takes indices and branch "
-                f"{takes.index(False)} takes numbers; all branches have one input."
-            )
-        return all(takes)
+        return self.branches[0].takes_indices
 
     def _merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         first, concat = shapes[0], self.merge == "concat"
@@ -299,10 +296,9 @@ def chain_shape(layers: Sequence[Layer], shape: Shape) -> Shape:
     return shape
 
 
-def ends_in_probabilities(layers: Sequence[Layer]) -> bool:
-    """Whether the last layer that does more than pass values on gives probabilities."""
-    last = next((layer for layer in reversed(layers) if not layer.keeps_values), None)
-    return last is not None and last.gives_probabilities
+def last_computing(layers: Sequence[Layer]) -> Layer:
+    """The last layer that does more than pass values on; the very last if there is none."""
+    return next((layer for layer in reversed(layers) if not layer.keeps_values), layers[-1])
 
 
 def begins_with_indices(layers: Sequence[Layer]) -> bool:
@@ -318,6 +314,15 @@ def begins_with_indices(layers: Sequence[Layer]) -> bool:
             takes = True
         still = still and layer.keeps_indices
     return takes
+
+
+def embeddings(layers: Sequence[Layer]) -> Iterator[Embedding]:
+    """The tables that the whole input of these layers goes to, if it is indices."""
+    for layer in layers:
+        if isinstance(layer, Embedding):
+            yield layer
+        elif type(layer) in (Sequential, Parallel):
+            yield from embeddings(layer.children)
 
 
 def compatible(one: Shape, other: Shape) -> bool:

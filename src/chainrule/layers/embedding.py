@@ -88,15 +88,15 @@ class Embedding(Layer):
         if x.dtype.kind not in "iu":
             hint = "; if they are whole numbers, pass x.astype(int)" if x.dtype.kind == "f" else ""
             raise TypeError(f"{self!r} takes integer indices, got {x.dtype}{hint}.")
-        x = x.astype(np.intp, copy=False)
+        i = x.astype(np.intp, copy=False)
         # as unsigned numbers, negative ones are the largest
-        if x.size and x.view(np.uintp).max() >= self.num_embeddings:
+        if i.size and i.view(np.uintp).max() >= self.num_embeddings:
             low, high = int(x.min()), int(x.max())
             raise ValueError(
                 f"{self!r}: indices must be from 0 to {self.num_embeddings - 1}, got "
                 f"{low if low < 0 else high}."
             )
-        return x
+        return i
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         x = self.check_indices(x)

@@ -115,7 +115,7 @@ class GELU(Gate):
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
-        if approximate not in ("none", "tanh"):
+        if not (isinstance(approximate, str) and approximate in ("none", "tanh")):
             raise ValueError(f'GELU: approximate must be "none" or "tanh", got {approximate!r}.')
         self.approximate = approximate
 

@@ -244,14 +244,17 @@ def standardize(x: Array) -> tuple[Array, Array, Array]:
     """Return x - mean, mean and biased variance over the rows; x (n, d).
 
     The mean is taken twice: the first one's rounding error is what is left as the mean of the
-    differences. So a constant column of 1e8 gives zeros in float32 too.
+    differences. So a constant column of 1e8 gives zeros in float32 too. A variance beyond the
+    dtype's numbers is NaN.
     """
     n = len(x)
     mean = sum_rows(x) / n
     z = x - mean
     rest = sum_rows(z) / n
     z -= rest
-    return z, mean + rest, sum_rows(z * z) / n
+    var = sum_rows(z * z) / n
+    var[np.isinf(var)] = np.nan  # x_hat would be 0, as if nothing had overflowed
+    return z, mean + rest, var
 
 
 def centre(g: Array, x_hat: Array, mean: Array, mean_hat: Array) -> Array:

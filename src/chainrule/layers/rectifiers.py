@@ -83,11 +83,11 @@ class LeakyReLU(Activation):
         self.negative_slope = check_number("LeakyReLU", "negative_slope", negative_slope)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        if self.negative_slope == 0:  # 0 times -inf would be NaN, and the limit is 0
+        a = self.negative_slope
+        if a == 0:  # 0 times -inf would be NaN, and the limit is 0
             return x.clip(0, None), x
-        y = self.negative_slope * x.clip(None, 0)
-        y += x.clip(0, None)
-        return y, x
+        y = a * x
+        return (np.maximum if a < 1 else np.minimum)(x, y, out=y), x  # the upper or lower line
 
     def derivative(self, x: Array) -> Array:
         return _derivative(x, self.negative_slope)
@@ -260,7 +260,8 @@ class SELU(ELU):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         y, cache = super().forward(x)
-        y *= self.scale
+        with np.errstate(over="ignore"):
+            y *= self.scale
         return y, cache
 
     def derivative(self, x: Array) -> Array:
@@ -308,7 +309,7 @@ class Softplus(Activation):
         self.threshold = check_number("Softplus", "threshold", threshold, low=0)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        z = self.beta * x
+        z = self._scaled(x)
         y = np.log1p(np.exp(-np.abs(z)))
         y /= self.beta
         y *= z <= self.threshold
@@ -316,6 +317,10 @@ class Softplus(Activation):
         return y, x
 
     def derivative(self, x: Array) -> Array:
-        z = self.beta * x
+        z = self._scaled(x)
         d = numerics.sigmoid(z)
         return np.maximum(d, z > self.threshold, out=d)
+
+    def _scaled(self, x: Array) -> Array:
+        with np.errstate(over="ignore"):  # infinity will do
+            return self.beta * x

@@ -71,8 +71,8 @@ class Reshape(Passing):
     Raises
     ------
     TypeError, ValueError
-        For sizes that are no positive integers, or a second -1; when the model is built, or by
-        `forward`, for samples of another size.
+        For sizes that are no positive integers, or a second -1; for samples of another size, as
+        soon as that is known: when the model is built, or by `forward`.
 
     Examples
     --------

@@ -233,8 +233,11 @@ class KLDivergence(Elementwise):
     takes_log_probabilities = True
 
     def check_target(self, target: Array) -> Array:
-        if not (target.min() >= 0 and np.isfinite(target).all()):
-            raise ValueError(f"{self!r}: targets must be finite and not negative.")
+        right = np.isfinite(target) & (target >= 0)
+        if not right.all():
+            raise ValueError(
+                f"{self!r}: targets must be finite and not negative, got {target[~right][0]:g}."
+            )
         return target
 
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:

@@ -182,7 +182,11 @@ class AdamW(Adam):
 
 def check_betas(owner: str, betas: Any) -> tuple[float, float]:
     """Refuse anything but two numbers in [0, 1)."""
+    wanted = f"{owner}: betas must be a pair of numbers in [0, 1), got {betas!r}."
     if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-        raise TypeError(f"{owner}: betas must be a pair of numbers in [0, 1), got {betas!r}.")
-    one, two = (check_number(owner, "betas", b, low=0, high=1, open_high=True) for b in betas)
+        raise TypeError(wanted)
+    try:
+        one, two = (check_number(owner, "betas", b, low=0, high=1, open_high=True) for b in betas)
+    except (TypeError, ValueError) as error:
+        raise type(error)(wanted) from None
     return one, two

@@ -4,7 +4,7 @@ start. What they share with it is in `Moments`."""
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -144,17 +144,30 @@ class NAdam(Moments):
             "NAdam", "decoupled_weight_decay", decoupled_weight_decay
         )
         self.momentum_decay = check_number("NAdam", "momentum_decay", momentum_decay, low=0)
-        self._product = 0, 1.0  # a step, and the product of all mu up to it
+        self._product: tuple[Any, int, float] = None, 0, 1.0  # see `product`
 
     def momentum(self, step: int) -> float:
         """The momentum mu of a step."""
         return self.betas[0] * (1 - 0.5 * 0.96 ** (step * self.momentum_decay))
 
+    def product(self, step: int) -> float:
+        """The product of all momenta up to a step: one factor more than in the step before.
+
+        It is a function of step and options, so it is counted anew when a state was loaded or an
+        option changed; after some thousand factors it is 0.
+        """
+        options = self.betas[0], self.momentum_decay
+        known, last, product = self._product
+        if known != options or last > step:
+            last, product = 0, 1.0
+        while last < step and product:
+            last += 1
+            product *= self.momentum(last)
+        self._product = options, step, product
+        return product
+
     def prepare(self, lr: float, step: int) -> tuple[float, float, float]:
-        last, product = self._product if self._product[0] <= step else (0, 1.0)
-        for i in range(last + 1, step + 1):  # one factor, unless a state was loaded
-            product *= self.momentum(i)
-        self._product = step, product
+        product = self.product(step)
         mu, ahead = self.momentum(step), self.momentum(step + 1)
         by_g = (1 - mu) / (1 - product)
         by_m = (1 - self.betas[0]) * ahead / (1 - product * ahead)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..errors import check_number
+from ..errors import as_numbers, check_number, show
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -110,19 +110,27 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(state, Mapping):
             raise TypeError(f"{name}: expected the dict of a state_dict, got {state!r}.")
-        vectors = {key: np.array(value) for key, value in state.items() if key != "steps"}
+        vectors = {
+            key: as_numbers(f"{name}: {key}", value).copy()
+            for key, value in state.items()
+            if key != "steps"
+        }
         steps = state.get("steps")
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
             raise ValueError(f"{name}: the state's steps must be a count, got {steps!r}.")
         if set(vectors) != (set(self._state) if steps else set(vectors) & set(self._state)):
             raise ValueError(
-                f"{name}: the state has the vectors {sorted(vectors)}, expected "
+                f"{name}: the state has the vectors {sorted(vectors, key=str)}, expected "
                 f"{sorted(self._state)}."
             )
         if len({(v.shape, v.dtype) for v in vectors.values()}) > 1 or any(
             v.ndim != 1 or v.dtype.kind != "f" for v in vectors.values()
         ):
-            raise ValueError(f"{name}: the state's vectors must be flat, of one size and dtype.")
+            given = ", ".join(f"{k} {v.dtype} {show(v.shape)}" for k, v in vectors.items())
+            raise ValueError(
+                f"{name}: the state's vectors must be flat, of one size and float dtype; got "
+                f"{given}."
+            )
         self.steps, self._vectors, self._scratch = int(steps), vectors, None
 
     def check(self, params: Array, grads: Array) -> None:
