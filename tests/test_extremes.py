@@ -98,7 +98,8 @@ def assert_close(got, exact, size, where, dtype, factor=1.0):
     assert got.dtype == dtype
     assert got.shape == np.shape(exact)
     with np.errstate(all="ignore"):  # where `exact` is infinite nothing is near enough
-        room = UNITS * 2 * np.spacing(np.abs(size) / 2).astype(np.float64) * factor
+        half = np.abs(np.asarray(size, dtype)) / dtype(2)
+        room = UNITS * 2 * np.spacing(half).astype(np.float64) * factor
         room += 2 * float(np.finfo(dtype).smallest_subnormal)
         right = (got == exact) | (np.abs(got.astype(np.float64) - exact) <= room)
     columns = np.broadcast_arrays(where, got, exact, room, right)

@@ -90,7 +90,8 @@ def test_refuses_wrong_gradients(fault, seed):
     x, layer = normal(N, N, seed=100 + seed), Affine(fault)
     refused(None, layer, x, seed=seed)
     refused(None, layer, x, seed=seed, max_elements=0)  # along directions
-    refused(None, cr.Model(cr.Dense(N, N), cr.Residual(Affine(fault), cr.Tanh())), x, seed=seed)
+    model = cr.Model(cr.Dense(N, N), cr.Residual(Affine(fault), cr.Tanh()), seed=seed)
+    refused(None, model, x, seed=seed)
 
 
 def test_the_cotangent_is_not_the_input_that_people_draw():

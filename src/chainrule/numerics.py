@@ -47,7 +47,7 @@ def sigmoid(x: ArrayLike) -> Array:
     """
     x = as_float(x)
     e = np.abs(x)
-    e *= -1
+    e *= x.dtype.type(-1)
     e = np.exp(e)
     y = np.maximum(e, np.greater_equal(x, 0))  # e <= 1, so: e on the left, 1 on the right
     e += x.dtype.type(1)
@@ -67,7 +67,7 @@ def softplus(x: ArrayLike) -> Array:
     """
     x = as_float(x)
     y = np.abs(x)
-    y *= -1
+    y *= x.dtype.type(-1)
     y = np.log1p(np.exp(y))
     y += np.maximum(x, x.dtype.type(0))
     return y
