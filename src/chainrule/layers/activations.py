@@ -32,7 +32,10 @@ class Activation(Layer):
         self, dy: Array, cache: Any, out: Mapping[str, Any] | None = None, need_dx: bool = True
     ) -> tuple[Array, dict[str, Array]]:
         d = self.derivative(cache)
-        return np.multiply(dy, d, out=d if d.dtype == dy.dtype else None), {}
+        if d.dtype != dy.dtype:  # a mask
+            return dy * d, {}
+        d *= dy
+        return d, {}
 
     def output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

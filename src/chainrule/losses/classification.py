@@ -109,7 +109,7 @@ class SoftmaxCrossEntropy(Loss):
         if target.shape == shape:
             check_classes(self, shape)
             return self._prepare_probabilities(target, dtype)
-        return class_indices(self, target, shape, f" or probabilities of shape {show(shape)}")
+        return class_indices(self, target, shape, or_soft=True)
 
     def _prepare_probabilities(self, target: Array, dtype: Any) -> Array:
         target = in_unit_interval(self, target).astype(dtype, copy=False)
@@ -282,15 +282,16 @@ class Hinge(Elementwise):
 
 
 def class_indices(
-    loss: Loss, target: Array, shape: tuple[int, ...], alternative: str = ""
+    loss: Loss, target: Array, shape: tuple[int, ...], or_soft: bool = False
 ) -> Array:
     """Refuse what are no indices of classes for predictions of this shape."""
     check_classes(loss, shape)
     if target.shape != shape[:-1]:
         hint = " Pass target[..., 0]." if target.shape == (*shape[:-1], 1) else ""
+        soft = f" or probabilities of shape {show(shape)}" if or_soft else ""
         raise ValueError(
             f"{loss!r}: for predictions of shape {show(shape)} the target must be class indices of "
-            f"shape {show(shape[:-1])}{alternative}, got {show(target.shape)}.{hint}"
+            f"shape {show(shape[:-1])}{soft}, got {show(target.shape)}.{hint}"
         )
     if target.dtype.kind == "f":
         raise TypeError(

@@ -72,7 +72,9 @@ class Optimizer:
         scratches = self._start(params)
         for block, decay in blocks:
             p, g = params[block], grads[block]
-            t, s, u = (scratch[: len(p)] for scratch in scratches)
+            t, s, u = scratches
+            if len(p) < len(t):
+                t, s, u = t[: len(p)], s[: len(p)], u[: len(p)]
             if decay and self.decoupled_weight_decay:
                 p *= 1 - lr * decay
             elif decay:
