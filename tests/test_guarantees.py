@@ -3,6 +3,8 @@ corners where a wrong result would have been silent."""
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -292,3 +294,58 @@ def test_mean_squared_error_is_exact_to_float32_over_a_million_entries():
 def test_sums_over_rows_are_the_same_in_either_order_of_memory():
     x = np.random.default_rng(3).standard_normal((700, 5))
     np.testing.assert_allclose(sum_rows(np.asfortranarray(x)), x.sum(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1_025, 200_003])
+def test_long_constant_rows_are_zero_in_either_order_of_memory(n):
+    x = np.full((5, n), 1e4 + 0.1, np.float32)
+    assert not cr.LayerNorm(n).forward(x)[0].any()
+    for columns in (x.T, np.ascontiguousarray(x.T)):
+        assert not cr.BatchNorm(5).forward(columns, training=True)[0].any()
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((4, 20_000), -1), ((2, 20_000, 4), 1)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_softmax_of_many_classes_keeps_its_digits_in_any_layout(shape, axis, order):
+    rng = np.random.default_rng(4)
+    x = np.array(rng.standard_normal(shape), np.float32, order=order)
+    e = np.exp(x.astype(np.float64))
+    exact = e / e.sum(axis=axis, keepdims=True)
+    np.testing.assert_allclose(cr.Softmax(axis).forward(x)[0], exact, rtol=2e-6)
+    np.testing.assert_allclose(cr.LogSoftmax(axis).forward(x)[0], np.log(exact), rtol=0, atol=4e-6)
+
+
+def test_slopes_of_prelu_keep_their_digits_in_any_layout():
+    rng = np.random.default_rng(5)
+    x, dy = (rng.random((2, 3, 100_000)).astype(np.float32) for _ in range(2))
+    exact = (-x.astype(np.float64) * dy).sum(axis=(0, 2))
+    for order in "CF":
+        layer = cr.PReLU(3)
+        _, cache = layer.forward(np.array(-x, order=order))
+        _, grads = layer.backward(np.array(dy, order=order), cache)
+        np.testing.assert_allclose(grads["a"], exact, rtol=1e-6)
+
+
+def test_smoothed_labels_of_many_classes_take_no_square_of_memory():
+    z, t = np.zeros((2, 5_000), np.float32), np.array([3, 4_999])  # a square would take 100 MB
+    tracemalloc.start()
+    value, d = cr.SoftmaxCrossEntropy(label_smoothing=0.1)(z, t)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+    assert value == pytest.approx(np.log(5_000), rel=1e-6)
+    assert d[1, 4_999] == pytest.approx((1 / 5_000 - 0.9 - 0.1 / 5_000) / 2, rel=1e-5)
+
+
+def test_vectors_of_many_lengths_leave_nothing_behind():
+    tracemalloc.start()
+    for n in range(500_000, 500_010):
+        cr.ReLU().forward(np.ones(n, np.float32))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1_000_000
+
+
+def test_not_a_number_shows_though_its_target_is_zero():
+    value, _ = cr.KLDivergence()(np.array([[np.nan, -0.5]]), np.array([[0.0, 1.0]]))
+    assert np.isnan(value)

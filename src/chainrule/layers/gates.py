@@ -35,7 +35,7 @@ class Gate(Activation):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[Array, Array]]:
         g = self.gate(x)
-        y = x.clip(-BOUND, None)
+        y = x.clip(-BOUND, np.inf)
         y *= g
         return y, (x, g)
 
@@ -171,14 +171,14 @@ class Mish(Gate):
     """
 
     def gate(self, x: Array) -> Array:
-        e = np.exp(x.clip(None, 40))  # beyond, the gate is 1 to the last digit
+        e = np.exp(x.clip(-np.inf, 40))  # beyond, the gate is 1 to the last digit
         q = e + 2
         q *= e
         q /= np.add(q, 2, out=e)
         return q
 
     def gate_derivative(self, x: Array, g: Array) -> Array:
-        e = np.exp(x.clip(None, 40))
+        e = np.exp(x.clip(-np.inf, 40))
         s = e + 2
         s *= e
         s += 2  # q + 2

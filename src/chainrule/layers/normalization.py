@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .._types import Array, Shape
 
 
+TALL = 65_536  # rows beyond which the second mean is rounded as well, and taken off once more
+
+
 class Normalization(Layer):
     r"""What both share: :math:`y = \gamma \hat x + \beta`, with gradients of both.
 
@@ -250,11 +253,13 @@ def standardize(x: Array) -> tuple[Array, Array, Array]:
     n = len(x)
     mean = sum_rows(x) / n
     z = x - mean
-    rest = sum_rows(z) / n
-    z -= rest
+    for _ in range(1 if n <= TALL else 2):
+        rest = sum_rows(z) / n
+        z -= rest
+        mean += rest
     var = sum_rows(z * z) / n
     var[np.isinf(var)] = np.nan  # x_hat would be 0, as if nothing had overflowed
-    return z, mean + rest, var
+    return z, mean, var
 
 
 def centre(g: Array, x_hat: Array, mean: Array, mean_hat: Array) -> Array:

@@ -146,7 +146,7 @@ class Softmax(AlongClasses):
         self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
     ) -> tuple[Array, dict[str, Array]]:
         y = cache
-        return y * (dy - (dy * y).sum(axis=self.axis, keepdims=True)), {}
+        return y * (dy - numerics.sum_along(dy * y, self.axis)), {}
 
 
 @register_layer
@@ -188,4 +188,4 @@ class LogSoftmax(AlongClasses):
         self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
     ) -> tuple[Array, dict[str, Array]]:
         y = cache
-        return dy - np.exp(y) * dy.sum(axis=self.axis, keepdims=True), {}
+        return dy - np.exp(y) * numerics.sum_along(dy, self.axis), {}

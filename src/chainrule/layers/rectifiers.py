@@ -40,7 +40,8 @@ class ReLU(Activation):
     """
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        y = np.maximum(x, numerics.zeros(x.shape[-1:], x.dtype))
+        row = x.shape[-1:] if x.ndim > 1 and x.shape[-1] <= 4096 else ()
+        y = np.maximum(x, numerics.zeros(row, x.dtype))
         return y, y
 
     def derivative(self, y: Array) -> Array:
@@ -85,7 +86,7 @@ class LeakyReLU(Activation):
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         a = self.negative_slope
         if a == 0:  # 0 times -inf would be NaN, and the limit is 0
-            return x.clip(0, None), x
+            return x.clip(0, np.inf), x
         y = a * x
         return (np.maximum if a < 1 else np.minimum)(x, y, out=y), x  # the upper or lower line
 
@@ -141,8 +142,8 @@ class PReLU(Layer):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:  # x (n, C, ...)
         self.output_shape(x.shape[1:])  # raises for other channels
-        y = self._slopes(x.ndim) * x.clip(None, 0)
-        y += x.clip(0, None)
+        y = self._slopes(x.ndim) * x.clip(-np.inf, 0)
+        y += x.clip(0, np.inf)
         return y, x
 
     def backward(
@@ -150,7 +151,7 @@ class PReLU(Layer):
     ) -> tuple[Array | None, dict[str, Array]]:
         x, grads = cache, {}
         if self.trainable:
-            each = dy * x.clip(None, 0)  # (n, C, ...)
+            each = np.multiply(dy, x.clip(-np.inf, 0), order="C")  # (n, C, ...)
             n, channels = len(x), self.num_parameters
             each = each.reshape(n, channels, math.prod(x.shape[1:]) // channels).sum(axis=2)
             grads["a"] = numerics.sum_rows(each, (out or {}).get("a"))
@@ -219,13 +220,13 @@ class ELU(Activation):
         self.alpha = check_number("ELU", "alpha", alpha)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        y = np.expm1(x.clip(None, 0))
+        y = np.expm1(x.clip(-np.inf, 0))
         y *= self.alpha
-        y += x.clip(0, None)
+        y += x.clip(0, np.inf)
         return y, x
 
     def derivative(self, x: Array) -> Array:
-        d = np.exp(x.clip(None, 0))  # 1 for x > 0
+        d = np.exp(x.clip(-np.inf, 0))  # 1 for x > 0
         if self.alpha != 1:
             d *= _derivative(x, self.alpha)
         return d
@@ -313,7 +314,7 @@ class Softplus(Activation):
         y = np.log1p(np.exp(-np.abs(z)))
         y /= self.beta
         y *= z <= self.threshold
-        y += x.clip(0, None)
+        y += x.clip(0, np.inf)
         return y, x
 
     def derivative(self, x: Array) -> Array:

@@ -85,7 +85,7 @@ class Elementwise(Loss):
 
 
 def times(w: Array, x: Array) -> Array:
-    """w * x, and 0 where w is 0, though x be infinite."""
+    """w * x, and 0 where w is 0, whatever x may be: what has no weight takes no part."""
     product: Array = w * x
     if not math.isfinite(float(product.sum())):
         product[np.broadcast_to(w == 0, product.shape)] = 0

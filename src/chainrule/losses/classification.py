@@ -55,7 +55,7 @@ class BinaryCrossEntropy(Elementwise):
 
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:
         z = p
-        losses = z.clip(0, None) - t * z + np.log1p(np.exp(-np.abs(z)))
+        losses = z.clip(0, np.inf) - t * z + np.log1p(np.exp(-np.abs(z)))
         if not math.isfinite(float(losses.sum())):  # at z = ±inf: a zero target takes no part
             losses = times(t, numerics.softplus(-z)) + times(1 - t, numerics.softplus(z))
         return losses, numerics.sigmoid(z) - t
@@ -149,7 +149,9 @@ class SoftmaxCrossEntropy(Loss):
             at_target = z.take(at)
             d.reshape(-1)[at] -= d.dtype.type(1 / n)
         else:
-            t = np.eye(classes, dtype=z.dtype)[t] if indices else t
+            if indices:
+                at, t = places(t, classes), np.zeros_like(d)
+                t.reshape(-1)[at] = 1
             if smooth:
                 t = (1 - smooth) * t + smooth / classes
             at_target = times(t, z).sum(axis=1)  # (n,)
@@ -241,8 +243,10 @@ class KLDivergence(Elementwise):
         return target
 
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:
-        log_t = np.log(t.clip(np.finfo(t.dtype).smallest_subnormal, None))  # finite at 0 too
-        return times(t, log_t - p), -t
+        log_t = np.log(t.clip(np.finfo(t.dtype).smallest_subnormal, np.inf))  # finite at 0 too
+        losses = t * (log_t - p)
+        losses[(t == 0) & np.isinf(p)] = 0  # the limit
+        return losses, -t
 
 
 class Hinge(Elementwise):
@@ -278,7 +282,7 @@ class Hinge(Elementwise):
 
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:
         margin = 1 - t * p
-        return margin.clip(0, None), -t * (margin > 0)
+        return margin.clip(0, np.inf), -t * (margin > 0)
 
 
 def class_indices(

@@ -105,5 +105,5 @@ class Huber(Elementwise):
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:
         r = p - t
         size = np.abs(r)
-        c = size.clip(None, self.delta)
+        c = size.clip(-np.inf, self.delta)
         return c * (size - 0.5 * c), r.clip(-self.delta, self.delta)

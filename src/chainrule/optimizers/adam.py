@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import check_flag, check_number
-from .base import Optimizer, Schedule, decay_and_add
+from .base import Optimizer, Schedule, decay_and_add, descend
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -120,11 +120,7 @@ class Adam(Moments):
         M, V = self.moments(g, t, block)
         if self.amsgrad:
             V = np.maximum(self._vectors["v_max"][block], V, out=self._vectors["v_max"][block])
-        np.sqrt(V, out=t)
-        t += eps
-        np.divide(M, t, out=t)
-        t *= rate
-        p -= t
+        descend(p, rate, M, V, eps, t)
 
 
 class AdamW(Adam):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import check_flag, check_number
 from .adam import Moments, check_betas
-from .base import Optimizer, Schedule, decay_and_add
+from .base import Optimizer, Schedule, decay_and_add, descend
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -185,13 +185,9 @@ class NAdam(Moments):
     ) -> None:
         rate, ratio, eps = numbers
         M, V = self.moments(g, t, block)
-        np.sqrt(V, out=t)
-        t += eps
         np.multiply(M, ratio, out=s)
         s += g
-        s /= t
-        s *= rate
-        p -= s
+        descend(p, rate, s, V, eps, t)
 
 
 class RAdam(Moments):
@@ -274,10 +270,6 @@ class RAdam(Moments):
         rate, eps = numbers
         M, V = self.moments(g, t, block)
         if eps is None:
-            np.multiply(M, rate, out=t)
+            p -= np.multiply(M, rate, out=t)
         else:
-            np.sqrt(V, out=t)
-            t += eps
-            np.divide(M, t, out=t)
-            t *= rate
-        p -= t
+            descend(p, rate, M, V, eps, t)

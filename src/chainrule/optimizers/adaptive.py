@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import check_flag, check_number
-from .base import Optimizer, Schedule, decay_and_add
+from .base import Optimizer, Schedule, decay_and_add, descend
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -83,11 +83,7 @@ class Adagrad(Optimizer):
     def update(self, p: Array, g: Array, t: Array, s: Array, block: slice, numbers: float) -> None:
         rate, total = numbers, self._vectors["s"][block]
         total += np.multiply(g, g, out=t)
-        np.sqrt(total, out=t)
-        t += self.eps
-        np.divide(g, t, out=t)
-        t *= rate
-        p -= t
+        descend(p, rate, g, total, self.eps, t)
 
 
 class Adadelta(Optimizer):
@@ -245,12 +241,10 @@ class RMSprop(Optimizer):
             t *= 1 - self.alpha
             np.subtract(v, t, out=t)
             v = np.maximum(t, 0, out=t)
-        np.sqrt(v, out=t)
-        t += eps
-        np.divide(g, t, out=t)
         if self.momentum:
-            b = decay_and_add(self._vectors["b"][block], self.momentum, t)
-            np.multiply(b, rate, out=t)
+            b = self._vectors["b"][block]
+            b *= self.momentum
+            descend(b, -1.0, g, v, eps, t)  # b += g / (sqrt(v) + eps)
+            p -= np.multiply(b, rate, out=t)
         else:
-            t *= rate
-        p -= t
+            descend(p, rate, g, v, eps, t)

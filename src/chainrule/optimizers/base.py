@@ -197,6 +197,15 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
 
 
+def descend(p: Array, rate: float, a: Array, v: Array, eps: float, t: Array) -> None:
+    """p = p - rate a / (sqrt(v) + eps), in place, with t to write into."""
+    np.sqrt(v, out=t)
+    t += eps
+    np.divide(a, t, out=t)
+    t *= rate
+    p -= t
+
+
 def decay_and_add(v: Array, factor: float, x: Array) -> Array:
     """v = factor v + x, in place: a sum of all x so far that forgets the old ones.
 
