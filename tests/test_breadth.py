@@ -150,6 +150,28 @@ def test_batchnorm_statistics_are_put_back_after_divergence():
         assert array.tobytes() == before[name].tobytes()
 
 
+def test_batchnorm_running_mean_is_as_exact_as_the_numbers():
+    rng = np.random.default_rng(0)
+    x = (1e8 + 100 * rng.standard_normal((4096, 2))).astype(np.float32)
+    layer = cr.BatchNorm(2, momentum=1.0)
+    layer.forward(x, training=True)
+    close(layer.running_mean, x.astype(float).mean(axis=0), rtol=1e-7)
+
+
+def test_a_loss_that_fails_leaves_the_statistics_alone():
+    def own(prediction, target, sample_weight=None):
+        if len(prediction) > 1:
+            raise ValueError("no")
+        return 1.0, prediction
+
+    model = net(cr.BatchNorm(3), cr.Dense(3, 1))
+    before = model.state_dict()
+    with pytest.raises(ValueError, match="no"):
+        fit(model, loss=own)
+    for name, array in model.state_dict().items():
+        assert array.tobytes() == before[name].tobytes()
+
+
 def test_a_step_that_is_not_made_leaves_the_statistics_alone():
     model = net(cr.BatchNorm(3), cr.Dense(3, 1))
     before, x = model.state_dict(), X.copy()

@@ -183,6 +183,14 @@ def test_nadam_whose_option_is_changed_goes_on_as_one_that_was_made_with_it():
     assert steps(changed, start, gradients[5:]).tobytes() == path.tobytes()
 
 
+def test_a_state_holds_what_the_options_ask_for():
+    optimizer = cr.RMSprop(momentum=0.9)
+    steps(optimizer, np.ones(2), np.ones((3, 2)))
+    optimizer.momentum = 0.0
+    cr.RMSprop().load_state_dict(optimizer.state_dict())
+    assert set(optimizer.state_dict()) == {"steps", "v"}
+
+
 def test_radam_begins_as_momentum_alone():
     gradients = np.random.default_rng(0).standard_normal((8, 3))
     path = steps(cr.RAdam(0.1), np.zeros(3), gradients)

@@ -349,3 +349,14 @@ def test_vectors_of_many_lengths_leave_nothing_behind():
 def test_not_a_number_shows_though_its_target_is_zero():
     value, _ = cr.KLDivergence()(np.array([[np.nan, -0.5]]), np.array([[0.0, 1.0]]))
     assert np.isnan(value)
+
+
+def test_small_integers_are_numbers_to_every_activation():
+    x = np.array([[200, 1]], np.uint8)
+    for layer in (cr.LogSigmoid(), cr.ELU(), cr.Mish(), cr.Softplus(), cr.HardSwish(), cr.SiLU()):
+        np.testing.assert_array_equal(layer.forward(x)[0], layer.forward(x.astype(float))[0])
+
+
+def test_a_loss_of_nan_has_a_gradient_that_shows():
+    _, d = cr.Hinge()([np.nan, 2.0], [1, 1])
+    assert d.tolist() == [-0.5, 0]

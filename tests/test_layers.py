@@ -119,6 +119,25 @@ def test_float32_in_float32_out_and_parameters_stay(name):
 
 
 @EVERY
+def test_gradients_are_written_into_given_arrays(name):
+    case = LAYERS[name]
+    layer = case.make()
+    y, cache = layer.forward(random_input(case, 4, np.random.default_rng(5)), training=True)
+    _, plain = layer.backward(np.ones_like(y), cache)
+
+    def like(grads):
+        return {k: like(g) if isinstance(g, dict) else np.full_like(g, np.nan) for k, g in
+                grads.items()}  # fmt: skip
+
+    out = like(plain)
+    _, grads = layer.backward(np.ones_like(y), cache, out=out)
+    given, exact = named(out), named(plain)
+    for k, g in named(grads).items():
+        assert g is given[k]
+        np.testing.assert_array_equal(g, exact[k])
+
+
+@EVERY
 def test_one_instance_twice_in_a_network(name):
     case = LAYERS[name]
     if case.make().output_shape(case.features) != case.features:
@@ -207,6 +226,29 @@ def test_dropout_draws_anew_each_pass_and_repeats_with_its_generator():
 def test_relu_has_gradient_zero_at_its_kink():
     _, cache = cr.ReLU().forward(np.array([[-0.0, 0.0]]))
     assert cr.ReLU().backward(np.ones((1, 2)), cache)[0].tolist() == [[0, 0]]
+
+
+# x, and PyTorch's derivative there
+KINKS = [
+    (cr.ReLU(), {0.0: 0}),
+    (cr.LeakyReLU(0.2), {0.0: 0.2}),
+    (cr.PReLU(init=0.2), {0.0: np.float64(np.float32(0.2))}),
+    (cr.ELU(2.0), {0.0: 2}),
+    (cr.SELU(), {0.0: 1.7580993408473766}),
+    (cr.HardSwish(), {-3.0: 0, 3.0: 1}),
+    (cr.HardTanh(), {-1.0: 0, 1.0: 0}),
+    (cr.HardSigmoid(), {-3.0: 0, 3.0: 0}),
+    (cr.Softsign(), {0.0: 1}),
+    (cr.Softplus(threshold=1.0), {1.0: 0.7310585786300049, 1.0000001: 1}),
+]
+
+
+@pytest.mark.parametrize(("layer", "derivatives"), KINKS, ids=lambda value: type(value).__name__)
+def test_derivative_at_a_kink_is_pytorchs(layer, derivatives):
+    x = np.array([list(derivatives)])
+    _, cache = layer.forward(x)
+    dx, _ = layer.backward(np.ones_like(x), cache)
+    np.testing.assert_allclose(dx[0], list(derivatives.values()), rtol=1e-14)
 
 
 def test_linear_is_dense():

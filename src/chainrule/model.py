@@ -149,7 +149,7 @@ class Model:
     def _pack(self) -> None:
         """Tie the layers' arrays to new flat vectors."""
         self._flat = FlatParameters(self.layers, self.dtype)
-        self._buffers = list(self._flat.named_buffers().values())
+        self.buffers = list(self._flat.named_buffers().values())
         self._learning: list[bool] | None = None  # what the views and spans below were made for
         self._shapes: dict[Shape, Shape] = {}  # of inputs that were checked: of their outputs
 
@@ -469,16 +469,10 @@ class Model:
         """
         training.check_optimizer(self, optimizer)
         x, y, weight = training.check_data("train_on_batch", self, loss, x, y, sample_weight)
-        before = [(buffer, buffer.copy()) for buffer in self._buffers]
-        try:
-            with np.errstate(all="ignore"):
-                value, _ = training.train_step(
-                    self, training.formula_of(loss), optimizer, self.convert(x), y, weight
-                )
-        except BaseException:
-            for buffer, values in before:  # those of a norm had taken in the batch
-                buffer[...] = values
-            raise
+        with np.errstate(all="ignore"):
+            value, _ = training.train_step(
+                self, training.formula_of(loss), optimizer, self.convert(x), y, weight
+            )
         return value
 
     def evaluate(

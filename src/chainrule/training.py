@@ -54,18 +54,26 @@ def train_step(
     """One step on checked arrays: predict, measure, send the gradient back, update.
 
     Returns the loss and the predictions before the update. A loss or gradient that is not finite
-    raises `DivergenceError`, and the step is not made.
+    raises `DivergenceError`. A step that is not made, for whatever reason, changes nothing.
     """
-    prediction, caches = backprop.forward(model.layers, x, training=True)
-    value, dy = loss(prediction, y, weight)
-    if not math.isfinite(value):
-        raise DivergenceError(f"the loss is {value}; {_blame_forward(model, x, y)}")
-    model.pull(dy, caches, need_dx=False)
-    g = model.gradients
-    if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # the sum may just overflow
-        raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
-    optimizer.step(model.parameters, g, model.spans)
-    return value, prediction
+    buffers = [(buffer, buffer.copy()) for buffer in model.buffers]
+    try:
+        prediction, caches = backprop.forward(model.layers, x, training=True)
+        value, dy = loss(prediction, y, weight)
+        if not math.isfinite(value):
+            raise DivergenceError(f"the loss is {value}; {_blame_forward(model, x, y)}")
+        model.pull(dy, caches, need_dx=False)
+        g = model.gradients
+        if (
+            not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all()
+        ):  # the sum may just overflow
+            raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
+        optimizer.step(model.parameters, g, model.spans)
+        return value, prediction
+    except BaseException:
+        for buffer, before in buffers:  # those of a norm had taken in the batch
+            buffer[...] = before
+        raise
 
 
 def fit(

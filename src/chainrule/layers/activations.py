@@ -32,7 +32,7 @@ class Activation(Layer):
         self, dy: Array, cache: Any, out: Mapping[str, Any] | None = None, need_dx: bool = True
     ) -> tuple[Array, dict[str, Array]]:
         d = self.derivative(cache)
-        if d.dtype != dy.dtype:  # a mask
+        if d.dtype != dy.dtype or d is cache:  # a mask, or nothing to write to
             return dy * d, {}
         d *= dy
         return d, {}
@@ -44,6 +44,8 @@ class Activation(Layer):
 @register_layer
 class Tanh(Activation):
     r"""Hyperbolic tangent, :math:`y = \tanh x`, :math:`dy/dx = 1 - y^2`.
+
+    The derivative is exact to the digits of y: 0 in float32 from 9 on.
 
     Examples
     --------
@@ -166,9 +168,19 @@ class HardSigmoid(Activation):
     gives_probabilities = True
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        y = (x + 3.0).clip(0, 6)
-        y /= 6
-        return y, x
+        return hard_sigmoid(x), x
 
     def derivative(self, x: Array) -> Array:
-        return (np.abs(x) < 3) / x.dtype.type(6)
+        return hard_sigmoid_derivative(x)
+
+
+def hard_sigmoid(x: Array) -> Array:
+    """A line from 0 at -3 to 1 at 3, level on either side."""
+    y = (x + 3.0).clip(0, 6)
+    y /= 6
+    return y
+
+
+def hard_sigmoid_derivative(x: Array) -> Array:
+    """1/6 between the kinks, 0 at them and beyond."""
+    return (np.abs(x) < 3) / x.dtype.type(6)

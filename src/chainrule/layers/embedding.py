@@ -25,7 +25,8 @@ class Embedding(Layer):
 
     :math:`\partial L/\partial W_i = \sum_{x_n = i} g_n` with :math:`g = \partial L/\partial y`.
     Indices have no gradient, so dx is None. In a model they stay integers from the input on, so an
-    Embedding comes first, or behind layers that only move numbers, such as `Reshape`.
+    Embedding comes first, or behind layers that only move numbers, such as `Reshape`. A layer of
+    your own that holds one says so by ``takes_indices = True`` in its class.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ class Embedding(Layer):
 def _sums(i: Array, g: Array, n: int) -> Array:
     """Sum the rows of g (m, d) that share an index i (m,), for each of n indices: (n, d).
 
-    `bincount` sums in float64, and is three times as fast as `np.add.at`.
+    `bincount` sums in float64, and is three times as fast as `np.add.at` for hundreds of indices.
     """
     d = g.shape[1]
     at = (i * d)[:, None] + np.arange(d)  # places in a flat (n, d)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import numerics
 from ..layer import register_layer
-from .activations import Activation
+from .activations import Activation, hard_sigmoid, hard_sigmoid_derivative
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -211,7 +211,7 @@ class HardSwish(Gate):
     """
 
     def gate(self, x: Array) -> Array:
-        return (x + 3).clip(0, 6) / 6
+        return hard_sigmoid(x)
 
     def gate_derivative(self, x: Array, g: Array) -> Array:
-        return (np.abs(x) < 3) / x.dtype.type(6)
+        return hard_sigmoid_derivative(x)

@@ -44,8 +44,8 @@ class Normalization(Layer):
         """Return x_hat (n, d), a new array, and what `through` will need beside it."""
         raise NotImplementedError
 
-    def through(self, g: Array, x_hat: Array, rest: Any, sums: tuple[Array, Array]) -> Array:
-        """dL/dx (n, d) from g = dL/dy, with the sums over the rows of g and of g x_hat."""
+    def through(self, g: Array, x_hat: Array, rest: Any, sums: tuple[Array, Array] | None) -> Array:
+        """dL/dx (n, d) from g = dL/dy; with the sums over the rows of g and g x_hat, if known."""
         raise NotImplementedError
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[Array, Any]]:
@@ -64,12 +64,14 @@ class Normalization(Layer):
         need_dx: bool = True,
     ) -> tuple[Array | None, dict[str, Array]]:
         x_hat, rest = cache
-        g = self._matrix(dy)
-        sums = sum_rows(g), sum_rows(g * x_hat)  # dL/dbeta, dL/dgamma
-        grads = {}
+        g, grads, sums = self._matrix(dy), {}, None
         if self.trainable:
-            shape = self.gamma.shape
-            grads = {"gamma": sums[1].reshape(shape), "beta": sums[0].reshape(shape)}
+            sums = _sums(g, x_hat)  # dL/dbeta, dL/dgamma
+            grads = {"gamma": sums[1].reshape(self.gamma.shape)}
+            grads["beta"] = sums[0].reshape(self.gamma.shape)
+            for name, view in out.items() if out else ():
+                view[...] = grads[name]
+                grads[name] = view
         dx = self.through(g, x_hat, rest, sums).reshape(dy.shape) if need_dx else None
         return dx, grads
 
@@ -172,11 +174,16 @@ class BatchNorm(Normalization):
         return x_hat, (inv, by_batch)
 
     def through(
-        self, g: Array, x_hat: Array, rest: tuple[Array, bool], sums: tuple[Array, Array]
+        self,
+        g: Array,
+        x_hat: Array,
+        rest: tuple[Array, bool],
+        sums: tuple[Array, Array] | None,
     ) -> Array:
         inv, by_batch = rest
         if by_batch:
-            g = centre(g, x_hat, sums[0] / len(g), sums[1] / len(g))
+            one, other = sums or _sums(g, x_hat)
+            g = centre(g, x_hat, one / len(g), other / len(g))
         return g * (self.gamma * inv)
 
 
@@ -237,10 +244,17 @@ class LayerNorm(Normalization):
         x_hat *= inv
         return x_hat.T, inv
 
-    def through(self, g: Array, x_hat: Array, rest: Array, sums: tuple[Array, Array]) -> Array:
+    def through(
+        self, g: Array, x_hat: Array, rest: Array, sums: tuple[Array, Array] | None
+    ) -> Array:
         g, d = g * self.gamma.reshape(-1), x_hat.shape[1]
         means = sum_rows(g.T) / d, sum_rows((g * x_hat).T) / d  # (n,)
         return (centre(g.T, x_hat.T, *means) * rest).T
+
+
+def _sums(g: Array, x_hat: Array) -> tuple[Array, Array]:
+    """Sums over the rows of g and of g x_hat."""
+    return sum_rows(g), sum_rows(g * x_hat)
 
 
 def standardize(x: Array) -> tuple[Array, Array, Array]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Sigmoid(Activation):
     r"""Logistic sigmoid, :math:`y = 1 / (1 + e^{-x})`, :math:`dy/dx = y (1 - y)`.
 
+    The derivative is exact to the digits of y: 0 in float32 from 17 on.
+
     Examples
     --------
     >>> import numpy as np
@@ -66,6 +68,7 @@ class LogSigmoid(Activation):
     """
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        x = numerics.as_float(x)
         y = numerics.softplus(-x)
         return np.negative(y, out=y), x
 
@@ -120,7 +123,7 @@ class Softmax(AlongClasses):
     Raises
     ------
     TypeError, ValueError
-        For an axis that is not an integer, or is the batch.
+        For an axis that is not an integer, or is the batch; by `forward` for inputs without it.
 
     Examples
     --------
@@ -164,7 +167,7 @@ class LogSoftmax(AlongClasses):
     Raises
     ------
     TypeError, ValueError
-        For an axis that is not an integer, or is the batch.
+        For an axis that is not an integer, or is the batch; by `forward` for inputs without it.
 
     Examples
     --------

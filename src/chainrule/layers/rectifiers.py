@@ -220,6 +220,7 @@ class ELU(Activation):
         self.alpha = check_number("ELU", "alpha", alpha)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
+        x = numerics.as_float(x)
         y = np.expm1(x.clip(-np.inf, 0))
         y *= self.alpha
         y += x.clip(0, np.inf)

@@ -167,7 +167,7 @@ class NegativeLogLikelihood(Loss):
 
     :math:`L = -\frac1N \sum_n p_{n, t_n}` and :math:`\partial L/\partial p_{nj} = -[j = t_n] / N`.
     With axes between, as in (N, T, C), the mean is over all of them. Behind `LogSoftmax` it is
-    `SoftmaxCrossEntropy` in two steps.
+    `SoftmaxCrossEntropy` in two steps; on raw outputs it would fall without end.
 
     Raises
     ------
@@ -282,7 +282,7 @@ class Hinge(Elementwise):
 
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:
         margin = 1 - t * p
-        return margin.clip(0, np.inf), -t * (margin > 0)
+        return margin.clip(0, np.inf), -t * ~(margin <= 0)  # NaN does not hide
 
 
 def class_indices(

@@ -105,7 +105,8 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Copies of the state's vectors and the count of steps."""
-        return {"steps": self.steps, **{name: v.copy() for name, v in self._vectors.items()}}
+        vectors = {name: self._vectors[name] for name in self._state if name in self._vectors}
+        return {"steps": self.steps, **{name: v.copy() for name, v in vectors.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state, copied; the optimizer is as it was if the state does not fit."""
