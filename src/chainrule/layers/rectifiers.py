@@ -40,8 +40,7 @@ class ReLU(Activation):
     """
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        row = x.shape[-1:] if x.ndim > 1 and x.shape[-1] <= 4096 else ()
-        y = np.maximum(x, numerics.zeros(row, x.dtype))
+        y = np.maximum(x, numerics.zeros(x.shape[-1:] if x.ndim > 1 else (), x.dtype))
         return y, y
 
     def derivative(self, y: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import check_flag, check_number
-from .base import Optimizer, Schedule, decay_and_add, descend
+from .base import Optimizer, Schedule, descend
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -42,8 +42,11 @@ class Moments(Optimizer):
 
     def moments(self, g: Array, t: Array, block: slice) -> tuple[Array, Array]:
         """One block of M and V, with the gradient g taken in."""
-        M = decay_and_add(self._vectors["m"][block], self.betas[0], g)
-        V = decay_and_add(self._vectors["v"][block], self.betas[1], np.multiply(g, g, out=t))
+        M, V = self._vectors["m"][block], self._vectors["v"][block]
+        M *= self.betas[0]
+        M += g
+        V *= self.betas[1]
+        V += np.multiply(g, g, out=t)
         return M, V
 
 
