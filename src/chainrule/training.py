@@ -64,9 +64,7 @@ def train_step(
             raise DivergenceError(f"the loss is {value}; {_blame_forward(model, x, y)}")
         model.pull(dy, caches, need_dx=False)
         g = model.gradients
-        if (
-            not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all()
-        ):  # the sum may just overflow
+        if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # not the sum alone
             raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
         optimizer.step(model.parameters, g, model.spans)
         return value, prediction
