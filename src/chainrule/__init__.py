@@ -4,7 +4,7 @@ Every layer is a forward formula and a backward formula on plain arrays; an engi
 chains them.
 """
 
-from . import datasets, initializers
+from . import datasets, initializers, inspection, plots
 from .callbacks import Callback, EarlyStopping, ProgressBar
 from .errors import DivergenceError, GradientError
 from .gradcheck import gradcheck, numerical_gradient
@@ -108,7 +108,9 @@ __all__ = [
     "datasets",
     "gradcheck",
     "initializers",
+    "inspection",
     "numerical_gradient",
+    "plots",
     "register_layer",
     "sigmoid",
     "softmax",

@@ -1,0 +1,38 @@
+"""What all examples share: their options, and a picture where matplotlib is installed.
+
+The folder is installed as ``chainrule.examples``, so that ``python -m chainrule examples`` finds
+the scripts wherever the package is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chainrule import plots
+
+
+def options(doc: str | None, seed: int = 0) -> argparse.Namespace:
+    """Read the options that every example takes; its docstring is the text of ``--help``."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, default=seed, help=f"first seed (default {seed})")
+    parser.add_argument("--quick", action="store_true", help="less of everything, in seconds")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what is saved")
+    parser.add_argument("--dark", action="store_true", help="a picture for dark pages as well")
+    return parser.parse_args()
+
+
+def picture(draw: Callable[[], Any], name: str, arguments: argparse.Namespace) -> None:
+    """Save what `draw` draws as OUT/name.png and say so; say what to install if it cannot be."""
+    try:
+        path = plots.save(draw, arguments.out / f"{name}.png")
+        if arguments.dark:
+            plots.save(draw, arguments.out / f"{name}-dark.png", dark=True)
+    except ImportError as missing:
+        print(f"No picture: {missing}")
+    else:
+        print(f"The picture is {path}.")

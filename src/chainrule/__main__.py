@@ -1,0 +1,61 @@
+"""The command line: `python -m chainrule examples` lists the examples, with a name it runs one.
+
+Whatever comes after the name goes to the example, which says with --help what it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import runpy
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def examples() -> dict[str, Path]:
+    """The scripts by name, in the lecture's order."""
+    package = find_spec("chainrule.examples")
+    if package is None or package.origin is None:
+        raise SystemExit("The examples are not installed: python -m pip install chainrule")
+    scripts = Path(package.origin).parent.glob("[!_]*.py")
+    return {script.stem: script for script in sorted(scripts)}
+
+
+def list_examples() -> None:
+    """Print each example with the first line of its docstring."""
+    scripts = examples()
+    width = max(map(len, scripts))
+    for name, script in scripts.items():
+        doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+        print(f"{name:{width}}  {doc.splitlines()[0]}")
+    print("\nRun one with: python -m chainrule examples NAME [--seed N] [--quick] [--out DIR]")
+
+
+def run_example(name: str, arguments: list[str]) -> None:
+    """Run one as a script; its number or its words alone will do for a name."""
+    scripts = examples()
+    found = [known for known in scripts if name in (known, *known.split("_", 1))]
+    if len(found) != 1:
+        several = f"stands for {' and '.join(found)}" if found else "is none of the examples"
+        raise SystemExit(f"{name!r} {several}; python -m chainrule examples lists them.")
+    sys.argv = [str(scripts[found[0]]), *arguments]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+
+
+def main() -> None:
+    """Read the command."""
+    parser = argparse.ArgumentParser(prog="python -m chainrule", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    command = commands.add_parser("examples", help="list the examples, or run one", add_help=False)
+    command.add_argument("name", nargs="?", help="the example to run")
+    command.add_argument("arguments", nargs=argparse.REMAINDER, help="what the example takes")
+    chosen = parser.parse_args()
+    if chosen.name is None:
+        list_examples()
+    else:
+        run_example(chosen.name, chosen.arguments)
+
+
+if __name__ == "__main__":
+    main()

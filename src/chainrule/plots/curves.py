@@ -1,0 +1,271 @@
+"""Curves: an activation and its derivative, losses over epochs, several runs with their spread,
+and the noise of a gradient against the size of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import as_numbers, check_count, show
+from .style import LINES, axes, is_dark, matplotlib
+
+if TYPE_CHECKING:
+    from ..inspection import Activation, GradientVariance, Race
+
+
+def activation(curve: Activation, ax: Any = None) -> Any:
+    """An activation and, dashed, its derivative.
+
+    Parameters
+    ----------
+    curve : Activation
+        From `chainrule.inspection.activation`.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> from chainrule import Tanh, inspection, plots
+    >>> ax = plots.activation(inspection.activation(Tanh()))
+    """
+    ax = axes(ax)
+    for at in (ax.axhline, ax.axvline):
+        at(0, color=matplotlib().rcParams["grid.color"], lw=0.8, zorder=0)
+    ax.plot(curve.z, curve.y, label="g(z)")
+    ax.plot(curve.z, curve.dy, "--", label="g'(z)")
+    ax.set(title=curve.name, xlabel="z", ylabel="g(z), g'(z)")
+    ax.legend(loc="upper left")
+    return ax
+
+
+def training_curves(
+    history: Mapping[str, Sequence[float]],
+    ax: Any = None,
+    *,
+    figures: Sequence[str] = ("loss", "val_loss"),
+    stop: int | None = None,
+) -> Any:
+    """Figures of a training run over its epochs, with the epoch that early stopping went back to.
+
+    Parameters
+    ----------
+    history : History, or dict of lists
+        As `Model.fit` returns it.
+    ax : matplotlib Axes, optional
+    figures : list of str
+        Keys of the history; one that it does not have is left out if others are there.
+    stop : int, optional
+        The epoch to mark, counted from 0, such as ``EarlyStopping.best_epoch``.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        When the history has none of the figures, or not the epoch.
+
+    Examples
+    --------
+    >>> from chainrule import plots
+    >>> history = {"loss": [0.9, 0.4, 0.2], "val_loss": [1.0, 0.7, 0.8]}
+    >>> ax = plots.training_curves(history, stop=1)
+    """
+    if not isinstance(history, Mapping):
+        raise TypeError(f"plots.training_curves: history must be what fit returns, got {history!r}")
+    names = [name for name in figures if name in history]
+    if not names:
+        raise ValueError(
+            f"plots.training_curves: the history has none of {list(figures)}, only {list(history)}."
+        )
+    count = len(history[names[0]])
+    epochs = np.array(getattr(history, "epochs", range(count)), dtype=int)
+    if stop is not None:
+        stop = check_count("plots.training_curves", "stop", stop, low=0)
+        if stop not in epochs:
+            raise ValueError(
+                f"plots.training_curves: stop must be an epoch of the history, {epochs[0]} to "
+                f"{epochs[-1]}, got {stop}."
+            )
+    ax = axes(ax)
+    labels = {"loss": "training", "val_loss": "validation"}
+    if not set(names) <= set(labels):
+        labels = {}
+    marker = "o" if count == 1 else None
+    for name, line in zip(names, LINES * len(names), strict=False):
+        (drawn,) = ax.plot(epochs + 1, history[name], ls=line, marker=marker,
+                           label=labels.get(name, name))  # fmt: skip
+        if stop is not None and name == names[-1]:
+            value = history[name][int(np.flatnonzero(epochs == stop)[0])]
+            ax.axvline(stop + 1, color=matplotlib().rcParams["text.color"], ls=":", lw=1.2)
+            ax.plot([stop + 1], [value], "o", ms=8, mfc="none", mew=2, color=drawn.get_color(),
+                    label=f"best weights, epoch {stop + 1}")  # fmt: skip
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="epoch", ylabel="loss" if labels else ", ".join(names))
+    ax.legend()
+    return ax
+
+
+def spread(x: Any, runs: Any, ax: Any = None, *, label: str | None = None, **line: Any) -> Any:
+    """The mean of several runs as a line, and their range as a band.
+
+    Where a run is not finite the line ends; the last point before it is marked with a cross.
+
+    Parameters
+    ----------
+    x : array (n,)
+    runs : array (seeds, n)
+    ax : matplotlib Axes, optional
+    label : str, optional
+        For the legend.
+    **line
+        What `Axes.plot` takes, as in ``ls="--"``.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        For shapes that do not fit each other.
+
+    Examples
+    --------
+    >>> from chainrule import plots
+    >>> ax = plots.spread([1, 2], [[0.9, 0.5], [0.8, 0.6]], label="Adam")
+    """
+    x = as_numbers("plots.spread: x", x)
+    runs = as_numbers("plots.spread: runs", runs).astype(float)
+    if x.ndim != 1 or runs.ndim != 2 or runs.shape[1] != len(x) or runs.size == 0:
+        raise ValueError(
+            f"plots.spread: for x of shape {show(x.shape)} runs must have shape (seeds, "
+            f"{x.shape[0] if x.ndim else 1}), got {show(runs.shape)}."
+        )
+    ax = axes(ax)
+    whole = np.isfinite(runs).all(axis=0)
+    end = len(x) if whole.all() else int(whole.argmin())
+    inside = runs[:, :end]
+    mean = inside.mean(axis=0)
+    (drawn,) = ax.plot(x[:end], mean, label=label, **line)
+    color = drawn.get_color()
+    if len(runs) > 1:
+        ax.fill_between(x[:end], inside.min(axis=0), inside.max(axis=0), color=color, alpha=0.2,
+                        lw=0)  # fmt: skip
+    if 0 < end < len(x):
+        ax.plot(x[end - 1], mean[-1], "X", color=color, ms=9, mew=0, zorder=5)
+    return ax
+
+
+def race(result: Race, ax: Any = None) -> Any:
+    """Losses of several optimizers over the epochs, with the range over the seeds.
+
+    Parameters
+    ----------
+    result : Race
+        From `chainrule.inspection.race`.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import inspection, plots
+    >>> result = inspection.Race(("Adam",), np.arange(3), np.array([[[0.9, 0.5, 0.3]]]))
+    >>> ax = plots.race(result)
+    """
+    ax = axes(ax, size=(7.6, 4.4))
+    cycle = matplotlib().rcParams["axes.prop_cycle"].by_key()["color"]
+    for i, name in enumerate(result.names):
+        color, line = cycle[i % len(cycle)], LINES[i // len(cycle) % len(LINES)]
+        spread(result.epochs, result.losses[i], ax, label=name, color=color, ls=line)
+    return _finish_race(ax, result, "optimizer")
+
+
+def learning_rates(result: Race, ax: Any = None) -> Any:
+    """Losses at several learning rates, from small (dark) to large (light); crosses: diverged.
+
+    Parameters
+    ----------
+    result : Race
+        From `chainrule.inspection.race`, its names being the rates in ascending order.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import inspection, plots
+    >>> losses = np.array([[[0.9, 0.89]], [[0.9, np.nan]]])
+    >>> result = inspection.Race(("0.001", "100"), np.arange(2), losses)
+    >>> ax = plots.learning_rates(result)
+    """
+    ax = axes(ax, size=(7.6, 4.4))
+    ends = (0.3, 1.0) if is_dark() else (0.0, 0.85)
+    colors = matplotlib().get_cmap("viridis")(np.linspace(*ends, len(result.names)))
+    for i, name in enumerate(result.names):
+        diverged = not np.isfinite(result.losses[i]).all()
+        spread(result.epochs, result.losses[i], ax, color=colors[i], ls=LINES[i % len(LINES)],
+               label=f"{name}, diverged" if diverged else name)  # fmt: skip
+    return _finish_race(ax, result, "learning rate")
+
+
+def _finish_race(ax: Any, result: Race, what: str) -> Any:
+    """Axes and legend of a comparison."""
+    seeds = result.losses.shape[1]
+    note = f"\nmean and range, {seeds} seeds" if seeds > 1 else ""
+    finite = result.losses[np.isfinite(result.losses)]
+    if finite.size and finite.min() > 0:
+        ax.set_yscale("log")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set(xlabel="epoch", ylabel="loss on the training data")
+    ax.legend(title=what + note, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
+              fontsize=9.5, title_fontsize=9.5)  # fmt: skip
+    return ax
+
+
+def gradient_variance(noise: GradientVariance, ax: Any = None) -> Any:
+    """The variance of a batch's gradient against the size of the batch, both logarithmic.
+
+    Parameters
+    ----------
+    noise : GradientVariance
+        From `chainrule.inspection.gradient_variance`.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import inspection, plots
+    >>> noise = inspection.GradientVariance(np.array([1, 2, 4]), np.array([4.0, 2.0, 1.0]), 0.5)
+    >>> ax = plots.gradient_variance(noise)
+    """
+    ax = axes(ax)
+    sizes, variance = noise.batch_sizes, noise.variance
+    shown = variance > 1e-12 * max(variance.max(), 1e-300)  # all the data have no noise
+    ink = matplotlib().rcParams["text.color"]
+    ax.loglog(sizes[shown], variance[shown], "o", ms=7, label="measured, E|g_batch - g|²")
+    if shown.any():
+        first = int(np.flatnonzero(shown)[0])
+        ax.loglog(sizes, variance[first] * sizes[first] / sizes, "-", color=ink, lw=1.0, zorder=1,
+                  label="∝ 1 / batch size")  # fmt: skip
+    ax.axhline(noise.squared_norm, ls="--", color="C1", lw=1.4, label="|g|², the gradient itself")
+    ax.set(xlabel="batch size (rows)", ylabel="variance of the gradient")
+    ax.legend()
+    return ax
