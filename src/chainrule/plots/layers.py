@@ -98,7 +98,7 @@ def histograms(h: Histograms, ax: Any = None) -> Any:
     labels = [f"{name}\nstd {std:.2g}" for name, std in zip(h.names, h.std, strict=True)]
     ax.set_yticks(np.arange(count)[::-1] + 0.25, labels, fontsize=8.5)
     what = "activation" if h.of == "activations" else "gradient dL/dy"
-    ax.set(xlabel=what, ylim=(-0.1, count), xlim=(h.edges[0], h.edges[-1]))
+    ax.set(xlabel=what, ylabel="layer", ylim=(-0.1, count), xlim=(h.edges[0], h.edges[-1]))
     ax.tick_params(axis="y", length=0)
     return ax
 
@@ -139,7 +139,7 @@ def confusion_matrix(counts: Any, ax: Any = None, *, names: Sequence[str] | None
     if len(names) != classes:
         raise ValueError(f"plots.confusion_matrix: {classes} classes, but {len(names)} names.")
     side = min(2.6 + 0.38 * classes, 12.0)
-    ax = axes(ax, size=(side * 1.15, side))
+    ax = axes(ax, size=(side * 1.15, side), layout="compressed")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = ax.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=1)
     for i, j in zip(*np.nonzero(counts), strict=True):

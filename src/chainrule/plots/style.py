@@ -137,10 +137,15 @@ def is_dark() -> bool:
     return sum(plt.matplotlib.colors.to_rgb(plt.rcParams["axes.facecolor"])) < 1.5
 
 
-def axes(ax: Any, projection: str | None = None, size: tuple[float, float] | None = None) -> Any:
+def axes(
+    ax: Any,
+    projection: str | None = None,
+    size: tuple[float, float] | None = None,
+    layout: str = "constrained",
+) -> Any:
     """The Axes that were given, or new ones; of another projection they are refused."""
     if ax is None:
-        figure = matplotlib().figure(figsize=size, layout="constrained")
+        figure = matplotlib().figure(figsize=size, layout=layout)
         return figure.add_subplot(projection=projection)
     matplotlib()
     if not hasattr(ax, "get_figure"):

@@ -1,0 +1,281 @@
+"""Each picture shows the numbers it was given, its words do not overlap, and without matplotlib it
+says what to install. One table of cases covers every function of `chainrule.plots`."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import chainrule as cr
+from chainrule import inspection, plots
+
+plt = pytest.importorskip("matplotlib.pyplot")
+
+GRID = np.linspace(-1.0, 1.0, 21)
+BOWL = inspection.Surface(GRID, GRID * 2, (GRID**2 + 4 * GRID[:, None] ** 2 + 0.01))
+DIGITS = inspection.weight_images(cr.Model(cr.Dense(64, 24), seed=0), (8, 8))
+MOONS = cr.datasets.moons(60)
+SPIRALS = cr.datasets.spirals(90)
+NET = cr.Model(cr.Dense(2, 6), cr.Tanh(), cr.Dense(6, 1), seed=0)
+THREE = cr.Model(cr.Dense(2, 8), cr.ReLU(), cr.Dense(8, 3), seed=0)
+HISTORY = {"loss": [0.9, 0.4, 0.2, 0.1], "val_loss": [1.0, 0.7, 0.6, 0.8], "accuracy": [0.1] * 4}
+RUNS = np.array([[1.0, 0.5, 0.2], [0.8, 0.6, 0.4]])
+RACE = inspection.Race(("SGD", "Adam"), np.arange(3), np.stack([RUNS, RUNS / 2]))
+DIVERGED = inspection.Race(
+    ("0.001", "0.1", "100"), np.arange(3), np.stack([RUNS, RUNS / 2, RUNS * [1, 1e9, np.nan]])
+)
+NOISE = inspection.GradientVariance(np.array([1, 10, 100]), np.array([3.0, 0.3, 0.0]), 0.01)
+CONFUSION = inspection.confusion_matrix(np.arange(200) % 10, np.arange(200) // 7 % 10)
+
+CASES = {
+    "activation": [lambda **o: plots.activation(inspection.activation(cr.GELU()), **o)],
+    "training_curves": [
+        lambda **o: plots.training_curves(HISTORY, stop=2, **o),
+        lambda **o: plots.training_curves(HISTORY, figures=("accuracy",), **o),
+    ],
+    "spread": [lambda **o: plots.spread([1, 2, 3], RUNS, label="runs", **o)],
+    "race": [lambda **o: plots.race(RACE, **o)],
+    "learning_rates": [lambda **o: plots.learning_rates(DIVERGED, **o)],
+    "gradient_variance": [lambda **o: plots.gradient_variance(NOISE, **o)],
+    "decision_regions": [
+        lambda **o: plots.decision_regions(
+            inspection.decision_regions(NET, MOONS[0]), *MOONS, names=["fail", "pass"], **o
+        ),
+        lambda **o: plots.decision_regions(
+            inspection.decision_regions(THREE, SPIRALS[0]), *SPIRALS, **o
+        ),
+    ],
+    "loss_surface": [
+        lambda **o: plots.loss_surface(BOWL, path=[[0.9, 0.9], [0.3, 0.3], [0.1, 0]], **o),
+        lambda **o: plots.loss_surface(BOWL._replace(loss=BOWL.loss + 10), **o),
+    ],
+    "loss_landscape": [lambda **o: plots.loss_landscape(BOWL, **o)],
+    "weight_images": [lambda **o: plots.weight_images(DIGITS, **o)],
+    "histograms": [
+        lambda **o: plots.histograms(inspection.histograms(THREE, SPIRALS[0]), **o),
+    ],
+    "confusion_matrix": [lambda **o: plots.confusion_matrix(CONFUSION, **o)],
+    "network": [lambda **o: plots.network(inspection.network(NET), **o)],
+}
+SOLID = {
+    "loss_surface": lambda **o: plots.loss_surface(BOWL, [[0.5, 1], [0, 0]], kind="surface", **o),
+    "loss_landscape": lambda **o: plots.loss_landscape(BOWL, kind="surface", **o),
+}
+EACH = pytest.mark.parametrize(
+    "draw", [pytest.param(d, id=f"{n}-{i}") for n, ds in CASES.items() for i, d in enumerate(ds)]
+)
+NO_PICTURE = {"save", "style"}
+
+
+def test_every_function_has_a_case():
+    assert set(plots.__all__) == set(CASES) | NO_PICTURE
+
+
+@EACH
+@pytest.mark.parametrize("dark", [False, True])
+def test_draws_on_the_axes_it_is_given_and_on_new_ones(draw, dark):
+    with plots.style(dark):
+        figure, ax = plt.subplots()
+        assert draw(ax=ax) is ax
+        new = draw()
+        assert new is not ax
+        assert new.figure is not figure
+
+
+@pytest.mark.parametrize("draw", SOLID.values(), ids=SOLID)
+def test_surfaces_need_axes_in_space(draw):
+    ax = draw()
+    assert ax.name == "3d"
+    assert draw(ax=ax) is ax
+    with pytest.raises(ValueError, match="projection"):
+        draw(ax=plt.subplots()[1])
+    with pytest.raises(ValueError, match="plain Axes"):
+        plots.loss_surface(BOWL, ax=ax)
+
+
+def words(figure):
+    """The boxes of all that is written, and of the legends."""
+    renderer = figure.canvas.get_renderer()
+    found = []
+    for ax in figure.axes:
+        texts = [ax.title, *ax.texts]
+        if ax.axison:
+            texts += [ax.xaxis.label, ax.yaxis.label]
+            for axis in (ax.xaxis, ax.yaxis):
+                low, high = sorted(axis.get_view_interval())
+                ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+                ticks = [t for t in ticks if low <= t.get_loc() <= high]
+                texts += [label for t in ticks for label in (t.label1, t.label2)]
+        for text in texts:
+            box = text.get_window_extent(renderer)
+            if text.get_visible() and text.get_text().strip():
+                found.append((text.get_text(), box))
+        if ax.get_legend():
+            found.append(("legend", ax.get_legend().get_window_extent(renderer)))
+    return found
+
+
+@EACH
+def test_words_do_not_overlap_and_are_inside_the_picture(draw):
+    with plots.style():
+        figure = draw().figure
+        figure.canvas.draw()
+        found = words(figure)
+        for (one, a), (other, b) in itertools.combinations(found, 2):
+            overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+            assert min(overlap) < 1.0, (one, other)
+        for text, box in found:
+            inside = box.x0 > -1 and box.y0 > -1
+            assert inside, text
+            assert box.x1 < figure.bbox.width + 1, text
+            assert box.y1 < figure.bbox.height + 1, text
+
+
+@EACH
+def test_axes_are_labelled(draw):
+    ax = draw()
+    assert not ax.axison or (ax.get_xlabel() and ax.get_ylabel()) or draw in CASES["spread"]
+
+
+# ---- what is drawn are the numbers -------------------------------------------------------------
+
+
+def curve(ax, label):
+    return next(line for line in ax.lines if line.get_label() == label)
+
+
+def test_activation_and_derivative():
+    numbers = inspection.activation(cr.Tanh())
+    ax = plots.activation(numbers)
+    assert_array_equal(curve(ax, "g(z)").get_xydata(), np.column_stack([numbers.z, numbers.y]))
+    assert_array_equal(curve(ax, "g'(z)").get_ydata(), numbers.dy)
+
+
+def test_training_curves_count_epochs_from_one_and_mark_the_best():
+    ax = plots.training_curves(HISTORY, stop=2)
+    assert curve(ax, "training").get_xydata().tolist() == [[1, 0.9], [2, 0.4], [3, 0.2], [4, 0.1]]
+    assert curve(ax, "best weights, epoch 3").get_xydata().tolist() == [[3, 0.6]]
+
+
+def test_training_curves_of_a_fit_that_began_later():
+    model = cr.Model(cr.Dense(2, 1), seed=0)
+    history = model.fit(*MOONS[:1], MOONS[1][:, None], loss=cr.BinaryCrossEntropy(),
+                        optimizer=cr.SGD(0.1), initial_epoch=3, epochs=5, verbose=0)  # fmt: skip
+    ax = plots.training_curves(history, stop=4)
+    assert curve(ax, "training").get_xdata().tolist() == [4, 5]
+    assert curve(ax, "best weights, epoch 5").get_ydata().tolist() == [history["loss"][1]]
+
+
+def test_spread_shows_mean_and_range_and_ends_where_a_run_does():
+    ax = plots.spread([1, 2, 3], RUNS)
+    assert_allclose(ax.lines[0].get_ydata(), [0.9, 0.55, 0.3])
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert {(1.0, 0.8), (1.0, 1.0), (3.0, 0.2), (3.0, 0.4)} <= set(map(tuple, corners.tolist()))
+    ax = plots.spread([1, 2, 3], RUNS * [1, 1, np.nan])
+    assert ax.lines[0].get_xdata().tolist() == [1, 2]
+    assert ax.lines[1].get_xydata()[0].tolist() == pytest.approx([2, 0.55])  # the cross
+
+
+def test_rates_that_diverge_say_so():
+    ax = plots.learning_rates(DIVERGED)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["0.001", "0.1", "100, diverged"]
+
+
+def test_a_rate_that_diverges_at_once_is_still_listed():
+    gone = inspection.Race(("1e9",), np.arange(3), np.full((1, 2, 3), np.nan))
+    assert plots.learning_rates(gone).get_legend().get_texts()[0].get_text() == "1e9, diverged"
+
+
+def test_regions_are_the_probabilities_and_the_line_is_at_one_half():
+    regions = inspection.decision_regions(NET, MOONS[0], points=31)
+    ax = plots.decision_regions(regions, *MOONS)
+    assert_array_equal(ax.images[0].get_array(), regions.p[:, :, 0])
+    line = np.concatenate([path.vertices for path in ax.collections[0].get_paths()])
+    assert_allclose(cr.sigmoid(NET.predict(line)), 0.5, atol=0.02)
+    shown = np.concatenate([c.get_offsets() for c in ax.collections[1:]])
+    assert_array_equal(np.sort(shown, axis=0), np.sort(MOONS[0], axis=0))
+
+
+def test_images_keep_their_order_and_zero_is_in_the_middle_of_the_colours():
+    ax = plots.weight_images(DIGITS, columns=6)
+    mosaic = ax.images[0].get_array()
+    assert mosaic.shape == (4 * 9 - 1, 6 * 9 - 1)
+    assert_array_equal(mosaic[9:17, 18:26], DIGITS[8])
+    low, high = ax.images[0].get_clim()
+    assert low == -high
+
+
+def test_confusion_matrix_writes_the_counts():
+    ax = plots.confusion_matrix([[5, 1], [0, 2]], names=["cat", "dog"])
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert written == {(0, 0): "5", (1, 0): "1", (1, 1): "2"}
+    assert_allclose(ax.images[0].get_array(), [[5 / 6, 1 / 6], [0, 1]])
+
+
+def test_histograms_stand_one_above_the_other():
+    h = inspection.histograms(THREE, SPIRALS[0], bins=7)
+    ax = plots.histograms(h)
+    heights = ax.patches[0].get_data().values - 2
+    assert_allclose(heights, 0.85 * h.counts[0] / h.counts[0].max())
+
+
+def test_network_has_a_line_for_each_weight_and_two_colours():
+    drawn = inspection.network(NET)
+    ax = plots.network(drawn)
+    lines = [line for line in ax.lines if line.get_label().startswith("_")]
+    assert len(lines) == 2 * 6 + 6 * 1
+    widths = [line.get_linewidth() for line in lines]
+    weights = np.concatenate([W.ravel() for W in drawn.weights])
+    assert_array_equal(np.argsort(widths), np.argsort(np.abs(weights)))
+    colors = np.array([line.get_color() for line in lines])
+    assert len(set(colors[weights > 0])) == len(set(colors[weights < 0])) == 1
+
+
+# ---- saving, and doing without -----------------------------------------------------------------
+
+
+def test_save_writes_and_closes(tmp_path):
+    draw = partial(plots.activation, inspection.activation(cr.ReLU()))
+    light = plots.save(draw, tmp_path / "new" / "light.png")
+    dark = plots.save(draw, tmp_path / "dark.png", dark=True)
+    pixels = [plt.imread(path) for path in (light, dark)]
+    assert pixels[0][0, 0, :3].min() > 0.95
+    assert pixels[1][0, 0, :3].max() < 0.15
+    assert plt.get_fignums() == []
+    with pytest.raises(TypeError, match="must return an Axes or a Figure, got None"):
+        plots.save(lambda: None, tmp_path / "none.png")
+
+
+def test_style_ends_with_its_block():
+    before = dict(plt.rcParams)
+    with plots.style(dark=True):
+        assert plt.rcParams["axes.facecolor"] == "#131416"
+    assert dict(plt.rcParams) == before
+
+
+def test_without_matplotlib_the_numbers_are_there_and_plots_say_what_to_install(tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError('not here')")
+    code = (
+        "from chainrule import inspection, plots, ReLU\n"
+        "curve = inspection.activation(ReLU())\n"
+        "for name in ('activation', 'style'):\n"
+        "    try:\n"
+        "        plots.activation(curve) if name == 'activation' else plots.style().__enter__()\n"
+        "    except ImportError as error:\n"
+        "        print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True,
+                         capture_output=True, text=True)  # fmt: skip
+    assert run.stdout.count("pip install 'chainrule[plots]'") == 2
+
+
+def test_importing_the_library_does_not_import_matplotlib():
+    code = "import sys, chainrule.plots; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
