@@ -76,7 +76,7 @@ def draw() -> object:
         ax.plot(*STUDENT[0], "*", color="white", mec="black", ms=16)
         ax.annotate("[4, 5]", STUDENT[0], (8, 8), textcoords="offset points", color="black")
         ax.set(xlabel="lectures attended", ylabel="hours spent on the project",
-               title=f"{title}: [4, 5] passes with {chance(net, STUDENT)[0]:.0%}")  # fmt: skip
+               title=f"{title}: [4, 5] passes with {chance(net, STUDENT)[0]:.1%}")  # fmt: skip
     figure.colorbar(both[0].images[0], ax=both, label="predicted probability of passing")
     return figure
 

@@ -1,10 +1,9 @@
-"""A layer of one's own: a forward formula, a backward formula, and the check that they belong
-together. The layer then works everywhere: in a model, in training, in a file."""
+"""A layer of one's own is a forward formula and a backward formula.
+
+`gradcheck` checks that they belong together, and notices where they do not. The layer then works
+everywhere: in a model, in training, in a file."""
 
 from __future__ import annotations
-
-import argparse
-from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from chainrule import (
     initializers,
     register_layer,
 )
+from chainrule.examples import options, picture
 
 
 @register_layer
@@ -47,11 +47,7 @@ class Wrong(Sine):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="seed of data and network")
-    parser.add_argument("--quick", action="store_true", help="train for fewer epochs")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the model file")
-    arguments = parser.parse_args()
+    arguments = options(__doc__)
     rng = np.random.default_rng(arguments.seed)
 
     error = gradcheck(Sine(3), rng.normal(size=(5, 3)))
@@ -64,6 +60,8 @@ def main() -> None:
     x = rng.uniform(-1, 1, (512, 1))
     y = np.sin(6 * x) + 0.5 * np.sin(17 * x)  # what is to be learned
     model = Model(Dense(1, 32), Sine(32), Dense(32, 1), seed=arguments.seed)
+    grid = np.linspace(-1, 1, 401)[:, None]
+    before = model.predict(grid)
     history = model.fit(
         x,
         y,
@@ -75,11 +73,25 @@ def main() -> None:
     mse = history["loss"][-1]
     print(f"Fitting a sum of two sines: mean squared error {history['loss'][0]:.3f} -> {mse:.2g}")
 
+    after = model.predict(grid)
+
+    def draw() -> object:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots()
+        ax.plot(grid, before, "--", color="C2", label="untrained")
+        ax.plot(grid, after, color="C0", label="trained")
+        ax.plot(x[::6], y[::6], "o", color="C1", ms=4, label="every sixth point of the data")
+        ax.set(xlabel="x", ylabel="y", title="A network with a layer of one's own, 32 sines")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+        return ax
+
     path = arguments.out / "own_layer.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     model.save(path)
     same = np.array_equal(Model.load(path).predict(x), model.predict(x))
     print(f"Saved to {path} and loaded again: {'the same' if same else 'other'} predictions")
+    picture(draw, "own_layer", arguments)
     if mse > 0.05 or not same:
         raise SystemExit("A right layer does better than that.")
 

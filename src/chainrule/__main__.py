@@ -35,7 +35,7 @@ def list_examples() -> None:
 def run_example(name: str, arguments: list[str]) -> None:
     """Run one as a script; its number or its words alone will do for a name."""
     scripts = examples()
-    found = [known for known in scripts if name in (known, *known.split("_", 1))]
+    found = [known for known in scripts if name in (known, *known.lstrip("0").split("_", 1))]
     if len(found) != 1:
         several = f"stands for {' and '.join(found)}" if found else "is none of the examples"
         raise SystemExit(f"{name!r} {several}; python -m chainrule examples lists them.")

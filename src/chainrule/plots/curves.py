@@ -14,6 +14,8 @@ from .style import LINES, axes, is_dark, matplotlib
 if TYPE_CHECKING:
     from ..inspection import Activation, GradientVariance, Race
 
+TOP = 30.0  # in a comparison, times the largest loss at the start
+
 
 def activation(curve: Activation, ax: Any = None) -> Any:
     """An activation and, dashed, its derivative.
@@ -166,6 +168,8 @@ def spread(x: Any, runs: Any, ax: Any = None, *, label: str | None = None, **lin
 def race(result: Race, ax: Any = None) -> Any:
     """Losses of several optimizers over the epochs, with the range over the seeds.
 
+    The picture ends at thirty times the loss at the start.
+
     Parameters
     ----------
     result : Race
@@ -193,6 +197,8 @@ def race(result: Race, ax: Any = None) -> Any:
 
 def learning_rates(result: Race, ax: Any = None) -> Any:
     """Losses at several learning rates, from small (dark) to large (light); crosses: diverged.
+
+    The picture ends at thirty times the loss at the start.
 
     Parameters
     ----------
@@ -229,6 +235,12 @@ def _finish_race(ax: Any, result: Race, what: str) -> Any:
     finite = result.losses[np.isfinite(result.losses)]
     if finite.size and finite.min() > 0:
         ax.set_yscale("log")
+    top = TOP * result.losses[:, :, 0].max()
+    if finite.size and finite.max() > top:  # a run that explodes leaves the picture
+        ax.set_ylim(top=top)
+        for marker in [line for line in ax.lines if line.get_marker() == "X"]:
+            marker.set_ydata(np.minimum(marker.get_ydata(), top))
+            marker.set_clip_on(False)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel="loss on the training data")
     ax.legend(title=what + note, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,

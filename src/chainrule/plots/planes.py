@@ -87,14 +87,15 @@ def decision_regions(
         ax.imshow(np.clip(shade, 0, 1), origin="lower", extent=extent, aspect="auto")
         for k in range(classes):
             if 0 < (best == k).sum() < best.size:
-                ax.contour(regions.x1, regions.x2, best == k, levels=[0.5], colors="black",
+                lead = regions.p[:, :, k] - np.delete(regions.p, k, axis=2).max(axis=2)
+                ax.contour(regions.x1, regions.x2, lead, levels=[0], colors="black",
                            linewidths=0.9)  # fmt: skip
     if points is not None:
         x, y = points
         for k in range(classes):
             ax.scatter(*x[y == k].T, s=34, color=[colors[k]], edgecolors="white", linewidths=0.8,
                        marker=MARKERS[k % len(MARKERS)], label=names[k], zorder=3)  # fmt: skip
-        ax.legend(loc="upper right", fontsize=9)
+        ax.legend(loc="best", fontsize=9)
     ax.set(xlim=extent[:2], ylim=extent[2:], xlabel="x1", ylabel="x2")
     return ax
 
@@ -116,7 +117,12 @@ def _points(x: Any, y: Any, classes: int) -> tuple[Any, Any] | None:
 
 
 def loss_surface(
-    surface: Surface, path: Any = None, ax: Any = None, *, kind: str = "contour"
+    surface: Surface,
+    path: Any = None,
+    ax: Any = None,
+    *,
+    kind: str = "contour",
+    limits: tuple[float, float] | None = None,
 ) -> Any:
     """The loss over two weights, and the path of a descent on it.
 
@@ -129,6 +135,8 @@ def loss_surface(
     ax : matplotlib Axes, optional
         For a surface one with ``projection="3d"``.
     kind : "contour" or "surface"
+    limits : (float, float), optional
+        Smallest and largest loss of the colours and the height, so that pictures can be compared.
 
     Returns
     -------
@@ -147,10 +155,17 @@ def loss_surface(
     >>> bowl = inspection.Surface(a, a, a**2 + a[:, None] ** 2)
     >>> ax = plots.loss_surface(bowl, path=[[0.9, 0.9], [0.4, 0.4]])
     """
-    return _draw("plots.loss_surface", surface, path, ax, kind, ("first weight", "second weight"))
+    labels = "first weight", "second weight"
+    return _draw("plots.loss_surface", surface, path, ax, kind, limits, labels)
 
 
-def loss_landscape(surface: Surface, ax: Any = None, *, kind: str = "contour") -> Any:
+def loss_landscape(
+    surface: Surface,
+    ax: Any = None,
+    *,
+    kind: str = "contour",
+    limits: tuple[float, float] | None = None,
+) -> Any:
     """The loss around a network, along two filter-normalised directions.
 
     Parameters
@@ -160,6 +175,8 @@ def loss_landscape(surface: Surface, ax: Any = None, *, kind: str = "contour") -
     ax : matplotlib Axes, optional
         For a surface one with ``projection="3d"``.
     kind : "contour" or "surface"
+    limits : (float, float), optional
+        Smallest and largest loss of the colours and the height, so that pictures can be compared.
 
     Returns
     -------
@@ -178,14 +195,21 @@ def loss_landscape(surface: Surface, ax: Any = None, *, kind: str = "contour") -
     >>> bowl = inspection.Surface(a, a, a**2 + a[:, None] ** 2)
     >>> ax = plots.loss_landscape(bowl, kind="surface")
     """
-    ax = _draw("plots.loss_landscape", surface, None, ax, kind, ("direction d", "direction e"))
+    labels = "direction d", "direction e"
+    ax = _draw("plots.loss_landscape", surface, None, ax, kind, limits, labels)
     if kind == "contour":
         ax.plot(0, 0, "+", color="white", ms=12, mew=2.2)
     return ax
 
 
 def _draw(
-    owner: str, surface: Surface, path: Any, ax: Any, kind: str, labels: tuple[str, str]
+    owner: str,
+    surface: Surface,
+    path: Any,
+    ax: Any,
+    kind: str,
+    limits: tuple[float, float] | None,
+    labels: tuple[str, str],
 ) -> Any:
     """Draw contours or a surface, with the colours of a logarithmic scale over wide ranges."""
     if kind not in ("contour", "surface"):
@@ -199,7 +223,10 @@ def _draw(
             raise ValueError(f"{owner}: path must have shape (T, 2), got {show(path.shape)}.")
     plt = matplotlib()
     ax = axes(ax, "3d" if kind == "surface" else None, (5.8, 4.6))
-    low, high = float(loss.min()), float(loss.max())
+    low, high = (float(loss.min()), float(loss.max())) if limits is None else limits
+    if not low <= high:
+        raise ValueError(f"{owner}: limits must be (smallest, largest), got {limits!r}.")
+    loss = np.ma.masked_outside(loss, *limits) if limits else loss
     wide = low > 0 and high > 30 * low
     if kind == "contour":
         high = high if high > low else low + 1.0
@@ -225,9 +252,12 @@ def _draw(
     else:
         a, b = np.meshgrid(surface.a, surface.b)
         height: Any = np.ma.log10(loss) if wide else loss
+        ends = np.log10([low, high]) if wide else np.array([low, high])
         ax.plot_surface(a, b, height.filled(np.nan), cmap=SEQUENTIAL, lw=0, rstride=1, cstride=1,
-                        alpha=0.9)  # fmt: skip
-        ax.set_zlabel("loss, log10" if wide else "loss")
+                        vmin=ends[0], vmax=ends[1], alpha=0.9)  # fmt: skip
+        if low < high:
+            ax.set_zlim(*ends)
+        ax.set_zlabel("loss, log10" if wide else "loss", labelpad=10)
         if path is not None:
             along = [np.interp(q, surface.b, [np.interp(p, surface.a, row) for row in height])
                      for p, q in path]  # fmt: skip
@@ -235,6 +265,6 @@ def _draw(
         for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
             axis.set_major_locator(plt.matplotlib.ticker.MaxNLocator(5))
             axis.set_pane_color((0.5, 0.5, 0.5, 0.08))
-        ax.set_box_aspect(None, zoom=0.9)
+        ax.set_box_aspect(None, zoom=0.86)
     ax.set(xlabel=labels[0], ylabel=labels[1])
     return ax

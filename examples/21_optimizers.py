@@ -1,0 +1,55 @@
+"""A race of optimizers on one problem; each is exchanged in one word.
+
+Point 21 of the lecture. Gradient descent, with momentum, and the adaptive rates of Adagrad,
+Adadelta, RMSprop and Adam, from the same starts, over several seeds. The features of the digits
+are scaled unequally, as raw data are, which is what adaptive rates are for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chainrule import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Dense,
+    Model,
+    ReLU,
+    RMSprop,
+    SoftmaxCrossEntropy,
+    datasets,
+    inspection,
+    plots,
+)
+from chainrule.examples import options, picture
+
+arguments = options(__doc__)
+(x, y), _ = datasets.digits()
+x = x * np.geomspace(0.05, 2, 64)  # one feature forty times as large as another
+optimizers = {
+    "SGD": lambda: SGD(lr=0.1),
+    "SGD with momentum": lambda: SGD(lr=0.1, momentum=0.9),
+    "Adagrad": lambda: Adagrad(lr=0.03),
+    "Adadelta": lambda: Adadelta(lr=1.0),
+    "RMSprop": lambda: RMSprop(lr=0.003),
+    "Adam": lambda: Adam(lr=0.003),
+}
+seeds = range(arguments.seed, arguments.seed + (2 if arguments.quick else 5))
+epochs = 5 if arguments.quick else 20
+race = inspection.race(
+    lambda seed: Model(Dense(64, 64), ReLU(), Dense(64, 10), seed=seed),
+    optimizers, x, y, loss=SoftmaxCrossEntropy(), epochs=epochs, seeds=seeds,
+)  # fmt: skip
+
+start = race.losses[:, :, 0]
+print(f"Loss on the training digits, mean and range of {len(seeds)} seeds; at the start "
+      f"{start.mean():.2f}.")  # fmt: skip
+for name, runs in zip(race.names, race.losses, strict=True):
+    end = runs[:, -1]
+    print(f"  {name:18} after {epochs} epochs {end.mean():7.4f}  ({end.min():.4f} to "
+          f"{end.max():.4f})")  # fmt: skip
+
+picture(lambda: plots.race(race), "21_optimizers", arguments)
+if race.losses[:, :, -1].max() > 0.5 * start.min():
+    raise SystemExit("Every optimizer must bring the loss below half of what it was.")

@@ -1,0 +1,88 @@
+"""All the data, one point or a mini-batch: a step's noise against its cost.
+
+Point 22 of the lecture. The variance of the gradient falls as one over the size of the batch, and
+the time of a step hardly grows while the batch is small. A mini-batch is where both meet."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from chainrule import SGD, Dense, Model, ReLU, SoftmaxCrossEntropy, datasets, inspection, plots
+from chainrule.examples import options, picture
+
+arguments = options(__doc__)
+(x, y), _ = datasets.digits()
+loss = SoftmaxCrossEntropy()
+sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+n = len(x)
+
+
+def network(seed: int) -> Model:
+    """A small network for digits."""
+    return Model(Dense(64, 32), ReLU(), Dense(32, 10), seed=seed)
+
+
+# ---- noise: how far a batch's gradient is from that of all the data, for several networks
+seeds = range(arguments.seed, arguments.seed + (2 if arguments.quick else 5))
+noises = [
+    inspection.gradient_variance(network(seed), x, y, loss=loss, batch_sizes=sizes, seed=seed,
+                                 draws=100 if arguments.quick else 400)
+    for seed in seeds
+]  # fmt: skip
+variance = np.array([noise.variance for noise in noises])  # (seeds, sizes)
+# Rows that were drawn are not drawn again: the variance is σ²/B · (N - B)/(N - 1).
+slope = np.polyfit(np.log(sizes), np.log((variance / [(n - B) / (n - 1) for B in sizes]).mean(0)),
+                   1)[0]  # fmt: skip
+
+# ---- cost: the time of a step
+model, optimizer = network(arguments.seed), SGD(lr=0.01)
+times = []
+for size in sizes:
+    runs = []
+    for _ in range(20 if arguments.quick else 100):
+        start = time.perf_counter()
+        model.train_on_batch(x[:size], y[:size], loss=loss, optimizer=optimizer)
+        runs.append(time.perf_counter() - start)
+    times.append(np.median(runs) * 1e6)
+
+print(f"batch   variance of the gradient, mean and range of {len(seeds)} networks   a step, µs")
+for size, column, micro in zip(sizes, variance.T, times, strict=True):
+    print(f"{size:5}   {column.mean():9.5f}  ({column.min():.5f} to {column.max():.5f})"
+          f"{'':22}{micro:10.0f}")  # fmt: skip
+print(f"The variance falls as the batch to the power of {slope:.3f}; theory: -1.")
+
+# ---- both together: the same number of epochs with each
+epochs = 4 if arguments.quick else 15
+curves = {}
+for name, size in (("one point", 1), ("mini-batch of 32", 32), ("all the data", None)):
+    race = inspection.race(network, {name: lambda: SGD(lr=0.05)}, x, y, loss=loss, epochs=epochs,
+                           batch_size=size, seeds=seeds)  # fmt: skip
+    curves[name] = race.losses[0]
+    print(f"{name:17} loss after {epochs} epochs of {-(-n // (size or n))} steps: "
+          f"{race.losses[0, :, -1].mean():.4f}")  # fmt: skip
+
+
+def draw() -> object:
+    import matplotlib.pyplot as plt
+
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
+    plots.gradient_variance(noises[0], ax=left)
+    left.set_title("Noise: variance of the gradient")
+    middle.loglog(sizes, times, "o-", label="a step")
+    middle.loglog(sizes, times[0] * np.array(sizes), "--", label="one step for each row")
+    middle.set(xlabel="batch size (rows)", ylabel="time (µs)", title="Cost: time of a step")
+    middle.legend()
+    for (name, runs), line in zip(curves.items(), ("-", "--", "-."), strict=True):
+        plots.spread(np.arange(epochs + 1), runs, ax=right, label=name, ls=line)
+    right.set(xlabel="epoch", ylabel="loss on the training data", yscale="log",
+              title=f"SGD, rate 0.05, {len(seeds)} seeds")  # fmt: skip
+    right.legend()
+    return figure
+
+
+picture(draw, "22_batches", arguments)
+learned = curves["mini-batch of 32"][:, -1].max() < 0.5 * curves["mini-batch of 32"][:, 0].min()
+if not (-1.15 < slope < -0.85 and learned):
+    raise SystemExit("The variance must fall as 1 / batch size, and the mini-batch must learn.")
