@@ -251,7 +251,7 @@ def test_race_is_what_separate_fits_give(data):
 
 
 def test_a_race_goes_on_when_one_diverges(data):
-    x, y = data
+    x, _ = data
     result = inspection.race(
         lambda seed: cr.Model(cr.Dense(2, 1), seed=seed),
         {1e30: lambda: cr.SGD(1e30), 0.1: lambda: cr.SGD(0.1)},

@@ -32,10 +32,16 @@ def list_examples() -> None:
     print("\nRun one with: python -m chainrule examples NAME [--seed N] [--quick] [--out DIR]")
 
 
+def names_of(script: str) -> set[str]:
+    """What a script can be called: 03_perceptron, perceptron, 03 and 3."""
+    number, _, words = script.partition("_")
+    return {script, words, number, number.lstrip("0")} if number.isdigit() else {script}
+
+
 def run_example(name: str, arguments: list[str]) -> None:
     """Run one as a script; its number or its words alone will do for a name."""
     scripts = examples()
-    found = [known for known in scripts if name in (known, *known.lstrip("0").split("_", 1))]
+    found = [known for known in scripts if name in names_of(known)]
     if len(found) != 1:
         several = f"stands for {' and '.join(found)}" if found else "is none of the examples"
         raise SystemExit(f"{name!r} {several}; python -m chainrule examples lists them.")
