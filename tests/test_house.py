@@ -44,6 +44,10 @@ ARROWS = {
     "_mnist": BASE | {"files"},
     "training": BASE | {"backprop", "data", "callbacks", "metrics", "losses"},
     "gradcheck": BASE | {"layer", "backprop", "parameters"},
+    "inspection": BASE
+    | {"model", "training", "callbacks", "parameters", "backprop", "numerics", "layer", "layers"},
+    "plots": BASE,
+    "__main__": set(),
 }
 LAYERS = BASE | {"layer", "numerics", "initializers", "layers.activations"}
 CONTAINERS = LAYERS | {"backprop", "layers.embedding"}
@@ -96,7 +100,7 @@ def allowed(name):
     if name.startswith("layers."):
         return CONTAINERS if name == "layers.containers" else LAYERS
     package = name.split(".")[0]
-    own = {package} if package in ("losses", "optimizers") else set()
+    own = {package} if package in ("losses", "optimizers", "inspection", "plots") else set()
     return ARROWS[package] | own if package in ARROWS else None
 
 
@@ -169,8 +173,8 @@ def test_import_loads_only_numpy_and_the_standard_library():
     loaded = set(both) - set(numpy)
     roots = {name.split(".")[0] for name in loaded}
     assert roots - {"chainrule"} <= set(sys.stdlib_module_names)
-    heavy = {"hypothesis", "matplotlib", "urllib.request", "http.client", "ssl", "socket",
-             "zipfile", "tkinter", "multiprocessing", "asyncio", "unittest"}  # fmt: skip
+    heavy = {"hypothesis", "matplotlib", "argparse", "runpy", "urllib.request", "http.client", "ssl",
+             "socket", "zipfile", "tkinter", "multiprocessing", "asyncio", "unittest"}  # fmt: skip
     assert not heavy & loaded
     assert not {"chainrule.testing", "chainrule._mnist", "chainrule.files"} & loaded
 
@@ -250,9 +254,18 @@ def takes_arguments(public):
     return bool(inspect.signature(public).parameters)
 
 
-@pytest.mark.parametrize("name", [name for name in cr.__all__ if callable(getattr(cr, name))])
+PUBLIC = {name: getattr(cr, name) for name in cr.__all__}
+PUBLIC |= {
+    f"{room.__name__}.{name}": getattr(room, name)
+    for room in (cr.datasets, cr.inspection, cr.plots)
+    for name in room.__all__
+    if not hasattr(getattr(room, name), "_fields")  # what a function returns
+}
+
+
+@pytest.mark.parametrize("name", [name for name, value in PUBLIC.items() if callable(value)])
 def test_every_public_name_with_arguments_has_an_example(name):
-    public = getattr(cr, name)
+    public = PUBLIC[name]
     if name in NO_EXAMPLE or not takes_arguments(public):
         return
     documented = inspect.getdoc(public)

@@ -291,3 +291,121 @@ def test_gradient_variance_of_more_rows_than_a_piece(data):
         for rows in ((x, y), data)
     ]  # fmt: skip
     assert noise[0].squared_norm == pytest.approx(noise[1].squared_norm, rel=1e-9)
+
+
+# ---- wrong uses --------------------------------------------------------------------------------
+
+TE, VE, X, Y = TypeError, ValueError, np.ones((6, 2)), np.arange(6) % 3
+CE = cr.SoftmaxCrossEntropy()
+WRONG = {
+    "activation: a class": (lambda: inspection.activation(cr.ReLU), TE, "write ReLU()"),
+    "activation: a name": (lambda: inspection.activation("relu"), TE, "must be a layer"),
+    "activation: no interval": (lambda: inspection.activation(cr.ReLU(), 2, 2), VE, "high must be"),
+    "activation: one point": (lambda: inspection.activation(cr.ReLU(), points=1), VE, "points"),
+    "activation: two to three": (
+        lambda: inspection.activation(cr.Dense(1, 3)), VE, "a function of one number"),
+    "regions: not a plane": (
+        lambda: inspection.decision_regions(classifier(), np.ones((4, 3))), VE, "shape (N, 2)"),
+    "regions: no points": (
+        lambda: inspection.decision_regions(classifier(), np.ones((0, 2))), VE, "shape (N, 2)"),
+    "regions: NaN": (
+        lambda: inspection.decision_regions(classifier(), [[0, np.nan]]), VE, "not finite"),
+    "regions: no model": (lambda: inspection.decision_regions(3, X), TE, "Model or a function"),
+    "regions: logits": (
+        lambda: inspection.decision_regions(lambda x: 3 * x[:, 0], X), VE, "chainrule.sigmoid"),
+    "regions: one number": (
+        lambda: inspection.decision_regions(lambda x: 0.5, X), VE, "one row of probabilities"),
+    "regions: three inputs": (
+        lambda: inspection.decision_regions(cr.Model(cr.Dense(3, 1)), X), VE, "does not fit"),
+    "confusion: lengths": (
+        lambda: inspection.confusion_matrix([0, 1], [0]), VE, "2 predictions, but 1 targets"),
+    "confusion: floats": (
+        lambda: inspection.confusion_matrix([0.0, 1.0], [0, 1]), TE, "must be integers"),
+    "confusion: one logit": (
+        lambda: inspection.confusion_matrix([[0.3], [1.0]], [0, 1]), VE, "prediction[:, 0] > 0"),
+    "confusion: too many": (
+        lambda: inspection.confusion_matrix([0, 3], [0, 1], classes=3), VE, "from 0 to 2, got 0"),
+    "confusion: negative": (
+        lambda: inspection.confusion_matrix([0, -1], [0, 1]), VE, "got -1 to 0"),
+    "surface: no model": (
+        lambda: inspection.loss_surface(3, X, Y, loss=CE, a=[0], b=[0]), TE, "must be a Model"),
+    "surface: one weight": (
+        lambda: inspection.loss_surface(classifier(), X, Y, loss=CE, weights=(1,), a=[0], b=[0]),
+        VE, "two positions"),
+    "surface: the same twice": (
+        lambda: inspection.loss_surface(classifier(), X, Y, loss=CE, weights=(1, 1), a=[0], b=[0]),
+        VE, "two different positions below 45"),
+    "surface: beyond": (
+        lambda: inspection.loss_surface(classifier(), X, Y, loss=CE, weights=(1, 45), a=[0], b=[0]),
+        VE, "two different positions below 45"),
+    "surface: an axis": (
+        lambda: inspection.loss_surface(classifier(), X, Y, loss=CE, a=[[0]], b=[0]),
+        VE, "np.linspace"),
+    "surface: an axis with NaN": (
+        lambda: inspection.loss_surface(classifier(), X, Y, loss=CE, a=[0], b=[np.nan]),
+        VE, "b must be finite"),
+    "surface: rows": (
+        lambda: inspection.loss_surface(classifier(), X, Y[:3], loss=CE, a=[0], b=[0]),
+        VE, "x has 6 rows, but y has 3"),
+    "landscape: a loss's name": (
+        lambda: inspection.loss_landscape(classifier(), X, Y, loss="ce"), TE, "be an instance"),
+    "landscape: span": (
+        lambda: inspection.loss_landscape(classifier(), X, Y, loss=CE, span=0), VE, "span must be"),
+    "landscape: points": (
+        lambda: inspection.loss_landscape(classifier(), X, Y, loss=CE, points=2.5), TE, "points"),
+    "landscape: seed": (
+        lambda: inspection.loss_landscape(classifier(), X, Y, loss=CE, seed=-1), VE, "seed must"),
+    "images: no Dense": (
+        lambda: inspection.weight_images(classifier(), (1, 2), layer=1), TE, "must be a Dense"),
+    "images: no layer": (
+        lambda: inspection.weight_images(classifier(), (1, 2), layer=9), VE, "has 3 layers"),
+    "images: pixels": (
+        lambda: inspection.weight_images(classifier(), (8, 8)), VE, "sees 2 pixels"),
+    "images: one size": (
+        lambda: inspection.weight_images(classifier(), (2,)), VE, "(height, width)"),
+    "histograms: of what": (
+        lambda: inspection.histograms(classifier(), X, of="weights"), VE, '"activations" or'),
+    "histograms: no loss": (
+        lambda: inspection.histograms(classifier(), X, of="gradients"), VE, "need targets"),
+    "histograms: empty": (
+        lambda: inspection.histograms(classifier(), X[:0]), VE, "x is empty"),
+    "histograms: NaN": (
+        lambda: inspection.histograms(classifier(), X * np.nan), VE, "layer 0 Dense are not all"),
+    "network: other layers": (
+        lambda: inspection.network(cr.Model(cr.Dense(2, 2), cr.BatchNorm(2))), VE, "BatchNorm"),
+    "network: no Dense": (
+        lambda: inspection.network(cr.Model(cr.ReLU())), VE, "no Dense layer"),
+    "race: a model": (
+        lambda: inspection.race(classifier(), {"a": cr.Adam}, X, Y, loss=CE), TE, "a new one"),
+    "race: an optimizer": (
+        lambda: inspection.race(classifier, {"a": cr.Adam()}, X, Y, loss=CE), TE, "lambda: Adam()"),
+    "race: a list": (
+        lambda: inspection.race(classifier, [cr.Adam], X, Y, loss=CE), TE, "by name"),
+    "race: no seeds": (
+        lambda: inspection.race(classifier, {"a": cr.Adam}, X, Y, loss=CE, seeds=[]), TE, "seed"),
+    "race: seeds": (
+        lambda: inspection.race(classifier, {"a": cr.Adam}, X, Y, loss=CE, seeds=3),
+        TE, "seeds must be a list"),
+    "race: a class of models": (
+        lambda: inspection.race(lambda seed: 3, {"a": cr.Adam}, X, Y, loss=CE), TE, "be a Model"),
+    "variance: sizes": (
+        lambda: inspection.gradient_variance(classifier(), X, Y, loss=CE, batch_sizes=[7]),
+        VE, "from 1 to 6 rows"),
+    "variance: no sizes": (
+        lambda: inspection.gradient_variance(classifier(), X, Y, loss=CE, batch_sizes=[]),
+        VE, "from 1 to 6 rows"),
+    "variance: a number": (
+        lambda: inspection.gradient_variance(classifier(), X, Y, loss=CE, batch_sizes=4),
+        TE, "batch_sizes must be a list"),
+    "variance: draws": (
+        lambda: inspection.gradient_variance(classifier(), X, Y, loss=CE, batch_sizes=[1], draws=0),
+        VE, "draws must be"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "piece"), WRONG.values(), ids=WRONG)
+def test_wrong_uses_are_refused_with_a_sentence(call, error, piece):
+    with pytest.raises(error) as refusal:
+        call()
+    assert type(refusal.value) is error
+    assert piece in str(refusal.value)

@@ -238,6 +238,62 @@ def test_network_has_a_line_for_each_weight_and_two_colours():
     assert len(set(colors[weights > 0])) == len(set(colors[weights < 0])) == 1
 
 
+# ---- wrong uses --------------------------------------------------------------------------------
+
+TE, VE = TypeError, ValueError
+WIDE = inspection.network(cr.Model(cr.Dense(2, 60)))
+WRONG = {
+    "axes": (lambda: plots.spread([1], [[1]], ax=3), TE, "must be a matplotlib Axes"),
+    "curves: no history": (lambda: plots.training_curves([1, 2]), TE, "what fit returns"),
+    "curves: no figure": (
+        lambda: plots.training_curves({"loss": [1]}, figures=["lr"]), VE, "only ['loss']"),
+    "curves: no epochs": (lambda: plots.training_curves({"loss": []}), VE, "no epoch"),
+    "curves: no such epoch": (
+        lambda: plots.training_curves(HISTORY, stop=9), VE, "0 to 3, got 9"),
+    "spread: shapes": (lambda: plots.spread([1, 2], [[1], [2]]), VE, "(seeds, 2), got (2, 1)"),
+    "regions: names": (
+        lambda: plots.decision_regions(inspection.decision_regions(NET, MOONS[0]), names="a"),
+        VE, "2 classes need 2 names"),
+    "regions: y missing": (
+        lambda: plots.decision_regions(inspection.decision_regions(NET, MOONS[0]), MOONS[0]),
+        VE, "their classes of shape (N,)"),
+    "regions: classes": (
+        lambda: plots.decision_regions(
+            inspection.decision_regions(NET, MOONS[0]), MOONS[0], MOONS[1] + 1),
+        VE, "classes 0 to 1"),
+    "surface: kind": (lambda: plots.loss_surface(BOWL, kind="3d"), VE, '"contour" or "surface"'),
+    "surface: path": (lambda: plots.loss_surface(BOWL, [1, 2]), VE, "shape (T, 2)"),
+    "surface: limits": (lambda: plots.loss_surface(BOWL, limits=(2, 1)), VE, "(smallest, largest)"),
+    "landscape: not finite": (
+        lambda: plots.loss_landscape(BOWL._replace(loss=BOWL.loss * np.nan)), VE, "finite nowhere"),
+    "images: flat": (lambda: plots.weight_images(np.ones((3, 4))), VE, "(units, height, width)"),
+    "images: columns": (lambda: plots.weight_images(DIGITS, columns=0), VE, "columns must be"),
+    "confusion: not square": (lambda: plots.confusion_matrix([[1, 2]]), VE, "shape (C, C)"),
+    "confusion: names": (
+        lambda: plots.confusion_matrix([[1]], names=["a", "b"]), VE, "1 classes, but 2 names"),
+    "network: wide": (lambda: plots.network(WIDE), VE, "up to 40"),
+    "save: no function": (lambda: plots.save(3, "a.png"), TE, "must be a function"),
+    "style: dark": (lambda: plots.style("dark").__enter__(), TE, "True or False"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "error", "piece"), WRONG.values(), ids=WRONG)
+def test_wrong_uses_are_refused_with_a_sentence(call, error, piece):
+    with pytest.raises(error) as refusal:
+        call()
+    assert type(refusal.value) is error
+    assert piece in str(refusal.value)
+
+
+OF_ARRAYS = {"spread", "weight_images", "confusion_matrix", "training_curves"}
+
+
+@pytest.mark.parametrize("name", sorted(set(plots.__all__) - NO_PICTURE - OF_ARRAYS))
+def test_a_model_where_its_numbers_are_wanted_is_refused(name):
+    with pytest.raises(TypeError, match=rf"plots\.{name}: .* inspection\."):
+        getattr(plots, name)(NET)
+
+
 # ---- saving, and doing without -----------------------------------------------------------------
 
 

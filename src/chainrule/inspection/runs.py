@@ -12,7 +12,7 @@ import numpy as np
 from ..callbacks import Callback
 from ..errors import DivergenceError, check_count
 from ..model import Model
-from ..training import check_data, check_optimizer, formula_of
+from ..training import check_data, check_optimizer, formula_of, listed
 from .landscapes import check_model
 
 if TYPE_CHECKING:
@@ -101,9 +101,11 @@ def race(
     """
     owner = "inspection.race"
     epochs = check_count(owner, "epochs", epochs)
-    seeds = [check_count(owner, "each of seeds", seed, low=0) for seed in seeds]
-    if not callable(build):
-        raise TypeError(f"{owner}: build must be a function (seed) -> Model, got {build!r}.")
+    seeds = [check_count(owner, "each of seeds", seed, low=0) for seed in listed("seeds", seeds)]
+    if not callable(build) or isinstance(build, Model):
+        raise TypeError(
+            f"{owner}: build must be a function (seed) -> Model that makes a new one, got {build!r}."
+        )
     if not isinstance(optimizers, Mapping) or not optimizers or not seeds:
         raise TypeError(
             f'{owner}: give optimizers by name, as in {{"Adam": lambda: Adam()}}, and at least one '
@@ -192,7 +194,10 @@ def gradient_variance(
     draws = check_count(owner, "draws", draws)
     rng = np.random.default_rng(check_count(owner, "seed", seed, low=0))
     x, y, _ = check_data(owner, model, loss, x, y)
-    sizes = [check_count(owner, "each of batch_sizes", size) for size in batch_sizes]
+    sizes = [
+        check_count(owner, "each of batch_sizes", size)
+        for size in listed("batch_sizes", batch_sizes)
+    ]
     if not sizes or max(sizes) > len(x):
         raise ValueError(f"{owner}: batch_sizes must be from 1 to {len(x)} rows, got {sizes}.")
     formula = formula_of(loss)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import as_numbers, check_count, show
-from .style import LINES, axes, is_dark, matplotlib
+from .style import LINES, axes, check_result, is_dark, matplotlib
 
 if TYPE_CHECKING:
     from ..inspection import Activation, GradientVariance, Race
@@ -35,6 +35,7 @@ def activation(curve: Activation, ax: Any = None) -> Any:
     >>> from chainrule import Tanh, inspection, plots
     >>> ax = plots.activation(inspection.activation(Tanh()))
     """
+    check_result("activation", curve, ("z", "y", "dy", "name"))
     ax = axes(ax)
     for at in (ax.axhline, ax.axvline):
         at(0, color=matplotlib().rcParams["grid.color"], lw=0.8, zorder=0)
@@ -87,6 +88,10 @@ def training_curves(
             f"plots.training_curves: the history has none of {list(figures)}, only {list(history)}."
         )
     count = len(history[names[0]])
+    if count == 0:
+        raise ValueError(
+            "plots.training_curves: the history holds no epoch; train for one at least."
+        )
     epochs = np.array(getattr(history, "epochs", range(count)), dtype=int)
     if stop is not None:
         stop = check_count("plots.training_curves", "stop", stop, low=0)
@@ -187,6 +192,7 @@ def race(result: Race, ax: Any = None) -> Any:
     >>> result = inspection.Race(("Adam",), np.arange(3), np.array([[[0.9, 0.5, 0.3]]]))
     >>> ax = plots.race(result)
     """
+    check_result("race", result, ("names", "epochs", "losses"))
     ax = axes(ax, size=(7.6, 4.4))
     cycle = matplotlib().rcParams["axes.prop_cycle"].by_key()["color"]
     for i, name in enumerate(result.names):
@@ -218,6 +224,7 @@ def learning_rates(result: Race, ax: Any = None) -> Any:
     >>> result = inspection.Race(("0.001", "100"), np.arange(2), losses)
     >>> ax = plots.learning_rates(result)
     """
+    check_result("learning_rates", result, ("names", "epochs", "losses"), "race")
     ax = axes(ax, size=(7.6, 4.4))
     ends = (0.3, 1.0) if is_dark() else (0.0, 0.85)
     colors = matplotlib().get_cmap("viridis")(np.linspace(*ends, len(result.names)))
@@ -268,6 +275,7 @@ def gradient_variance(noise: GradientVariance, ax: Any = None) -> Any:
     >>> noise = inspection.GradientVariance(np.array([1, 2, 4]), np.array([4.0, 2.0, 1.0]), 0.5)
     >>> ax = plots.gradient_variance(noise)
     """
+    check_result("gradient_variance", noise, ("batch_sizes", "variance", "squared_norm"))
     ax = axes(ax)
     sizes, variance = noise.batch_sizes, noise.variance
     shown = variance > 1e-12 * max(variance.max(), 1e-300)  # all the data have no noise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import as_numbers, check_count, show
-from .style import DIVERGING, SEQUENTIAL, SIDES, axes, is_dark, matplotlib
+from .style import DIVERGING, SEQUENTIAL, SIDES, axes, check_result, is_dark, matplotlib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +88,7 @@ def histograms(h: Histograms, ax: Any = None) -> Any:
     >>> h = inspection.histograms(model, np.random.default_rng(0).normal(size=(50, 4)))
     >>> ax = plots.histograms(h)
     """
+    check_result("histograms", h, ("names", "edges", "counts", "std", "of"))
     count = len(h.names)
     ax = axes(ax, size=(6.4, 1.4 + 0.55 * count))
     for i, counts in enumerate(h.counts):
@@ -177,6 +178,7 @@ def network(drawn: Network, ax: Any = None) -> Any:
     >>> model = Model(Dense(2, 3), Sigmoid(), Dense(3, 1), seed=0)
     >>> ax = plots.network(inspection.network(model))
     """
+    check_result("network", drawn, ("sizes", "weights", "labels"))
     if max(drawn.sizes) > MAX_UNITS:
         raise ValueError(
             f"plots.network: a layer has {max(drawn.sizes)} units; up to {MAX_UNITS} can be told "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import as_numbers, show
-from .style import DIVERGING, LIGHT, SEQUENTIAL, SIDES, axes, matplotlib
+from .style import DIVERGING, LIGHT, SEQUENTIAL, SIDES, axes, check_result, matplotlib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,7 @@ def decision_regions(
     >>> regions = inspection.decision_regions(Model(Dense(2, 1), seed=0), x)
     >>> ax = plots.decision_regions(regions, x, y)
     """
+    check_result("decision_regions", regions, ("x1", "x2", "p"))
     two = regions.p.shape[2] == 1
     classes = 2 if two else regions.p.shape[2]
     names = [f"class {k}" for k in range(classes)] if names is None else list(names)
@@ -156,7 +157,7 @@ def loss_surface(
     >>> ax = plots.loss_surface(bowl, path=[[0.9, 0.9], [0.4, 0.4]])
     """
     labels = "first weight", "second weight"
-    return _draw("plots.loss_surface", surface, path, ax, kind, limits, labels)
+    return _draw("loss_surface", surface, path, ax, kind, limits, labels)
 
 
 def loss_landscape(
@@ -196,7 +197,7 @@ def loss_landscape(
     >>> ax = plots.loss_landscape(bowl, kind="surface")
     """
     labels = "direction d", "direction e"
-    ax = _draw("plots.loss_landscape", surface, None, ax, kind, limits, labels)
+    ax = _draw("loss_landscape", surface, None, ax, kind, limits, labels)
     if kind == "contour":
         ax.plot(0, 0, "+", color="white", ms=12, mew=2.2)
     return ax
@@ -212,6 +213,8 @@ def _draw(
     labels: tuple[str, str],
 ) -> Any:
     """Draw contours or a surface, with the colours of a logarithmic scale over wide ranges."""
+    check_result(owner, surface, ("a", "b", "loss"))
+    owner = f"plots.{owner}"
     if kind not in ("contour", "surface"):
         raise ValueError(f'{owner}: kind must be "contour" or "surface", got {kind!r}.')
     loss = np.ma.masked_invalid(surface.loss)

@@ -66,14 +66,12 @@ def style(dark: bool = False) -> Iterator[None]:
     """
     dark = check_flag("plots.style", "dark", dark)
     plt = matplotlib()
-    from cycler import cycler
-
     ground, ink, faint = ("#131416", "#E4E6EB", "#4A4E57") if dark else ("white", "#1A1A1A", "0.8")
     settings = {
         "figure.facecolor": ground, "savefig.facecolor": ground, "axes.facecolor": ground,
         "text.color": ink, "axes.labelcolor": ink, "axes.titlecolor": ink, "axes.edgecolor": ink,
         "xtick.color": ink, "ytick.color": ink, "grid.color": faint, "grid.linewidth": 0.6,
-        "axes.prop_cycle": cycler(color=DARK if dark else LIGHT),
+        "axes.prop_cycle": plt.cycler(color=DARK if dark else LIGHT),
         "axes.spines.top": False, "axes.spines.right": False,
         "figure.figsize": (6.4, 4.2), "figure.dpi": 100, "savefig.dpi": 160,
         "figure.constrained_layout.use": True, "font.size": 11, "axes.titlesize": 11.5,
@@ -129,6 +127,14 @@ def save(draw: Callable[[], Any], path: str | os.PathLike[str], dark: bool = Fal
         figure.savefig(path)
     matplotlib().close(figure)
     return path
+
+
+def check_result(plot: str, value: Any, fields: tuple[str, ...], source: str = "") -> None:
+    """Refuse anything but what the function of the same name in `inspection` returns."""
+    if not (isinstance(value, tuple) and all(hasattr(value, field) for field in fields)):
+        raise TypeError(
+            f"plots.{plot}: expected what inspection.{source or plot}(...) returns, got {value!r}."
+        )
 
 
 def is_dark() -> bool:
