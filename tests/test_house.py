@@ -173,8 +173,9 @@ def test_import_loads_only_numpy_and_the_standard_library():
     loaded = set(both) - set(numpy)
     roots = {name.split(".")[0] for name in loaded}
     assert roots - {"chainrule"} <= set(sys.stdlib_module_names)
-    heavy = {"hypothesis", "matplotlib", "argparse", "runpy", "urllib.request", "http.client", "ssl",
-             "socket", "zipfile", "tkinter", "multiprocessing", "asyncio", "unittest"}  # fmt: skip
+    heavy = {"hypothesis", "matplotlib", "argparse", "runpy", "urllib.request", "http.client",
+             "ssl", "socket", "zipfile", "tkinter", "multiprocessing", "asyncio",
+             "unittest"}  # fmt: skip
     assert not heavy & loaded
     assert not {"chainrule.testing", "chainrule._mnist", "chainrule.files"} & loaded
 

@@ -104,7 +104,7 @@ def race(
     seeds = [check_count(owner, "each of seeds", seed, low=0) for seed in listed("seeds", seeds)]
     if not callable(build) or isinstance(build, Model):
         raise TypeError(
-            f"{owner}: build must be a function (seed) -> Model that makes a new one, got {build!r}."
+            f"{owner}: build must be a function (seed) -> Model, a new one, got {build!r}."
         )
     if not isinstance(optimizers, Mapping) or not optimizers or not seeds:
         raise TypeError(
