@@ -335,3 +335,43 @@ def test_without_matplotlib_the_numbers_are_there_and_plots_say_what_to_install(
 def test_importing_the_library_does_not_import_matplotlib():
     code = "import sys, chainrule.plots; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---- colours -----------------------------------------------------------------------------------
+
+# G. Machado, M. Oliveira, L. Fernandes, *A Physiologically-based Model for Simulation of Color
+# Vision Deficiency*, 2009: what linear RGB becomes, at full severity.
+VISION = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+                   [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+                     [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+                   [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+def linear(colors):
+    """SRGB to linear RGB, (n, 3)."""
+    c = np.array([plt.matplotlib.colors.to_rgb(color) for color in colors])
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    """Linear RGB to CIELAB under D65, in which distances are those that the eye sees."""
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = np.clip(rgb, 0, 1) @ np.transpose(to_xyz) / [0.9505, 1, 1.089]
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], 1)
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("dark", [False, True])
+def test_colors_differ_for_every_kind_of_color_vision_and_from_the_ground(vision, dark):
+    with plots.style(dark):
+        colors = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        ground = plt.rcParams["axes.facecolor"]
+    seen = lab(linear([*colors, ground]) @ np.transpose(VISION[vision]))
+    distance = np.linalg.norm(seen[:, None] - seen, axis=2)[np.triu_indices(len(seen), 1)]
+    assert distance.min() > 10  # 2.3 is just noticeable; lines also differ in their dashes

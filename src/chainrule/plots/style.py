@@ -14,9 +14,9 @@ from typing import Any
 
 from ..errors import check_flag
 
-# In the order in which curves take them; yellow, too pale for a line, is left out.
+# In the order in which curves take them; yellow, too pale for a line on white, is for dark pages.
 LIGHT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DARK = ("#56B4E9", "#E69F00", "#2FC79B", "#E39CC6", "#F0764A", "#7FA7F5")
+DARK = ("#56B4E9", "#E69F00", "#00A37A", "#E39CC6", "#E8632F", "#F0E442")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)))
 # Two-sided values: orange below, purple above, told apart with any colour vision.
 DIVERGING = "PuOr"
