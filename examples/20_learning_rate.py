@@ -30,7 +30,7 @@ y = np.sin(4 * x) + 0.05 * rng.normal(size=x.shape)
 loss = MeanSquaredError()
 epochs = 100 if arguments.quick else 200
 seeds = range(arguments.seed, arguments.seed + (2 if arguments.quick else 5))
-rates = (0.00001, 0.001, 0.01, 0.1, 1.0, 10.0)
+rates = (0.000001, 0.001, 0.01, 0.1, 1.0, 10.0)
 
 
 def network(seed: int) -> Model:

@@ -20,6 +20,10 @@ DOCUMENTS = sorted(
     if not {"_made", "_build"} & set(path.parts)
 )
 EVERY = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n+```text\n(.*?)^```$)?", re.S | re.M)
+LINK = re.compile(
+    r"\]\(([^)#\s]+)|^(?:```|:::)\{(?:figure|image|literalinclude)\} (\S+)", re.MULTILINE
+)
 NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
 
 
@@ -50,8 +54,8 @@ def test_python_blocks_run_and_print_what_is_shown(path, tmp_path, monkeypatch, 
     """The blocks of a page run one after the other; a ``text`` block behind one is its output."""
     monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8")
-    names = {"__name__": "page"}
-    for block in re.finditer(r"^```python\n(.*?)^```$(?:\n+```text\n(.*?)^```$)?", text, re.S | re.M):
+    names = {"__name__": f"page_{path.stem}"}
+    for block in BLOCK.finditer(text):
         first = text.count("\n", 0, block.start(1))
         exec(compile("\n" * first + block[1], str(path), "exec"), names)
         printed = capsys.readouterr().out
@@ -62,11 +66,19 @@ def test_python_blocks_run_and_print_what_is_shown(path, tmp_path, monkeypatch, 
         assert accuracy >= 95
 
 
+def exists(link, page):
+    """Whether a link leads somewhere; pictures and outputs are there once the book is built."""
+    if "_made/" in link:
+        scripts = [script.stem for script in ROOT.glob("examples/[!_]*.py")]
+        return any(Path(link).name.startswith(script) for script in scripts)
+    return (page.parent / link).exists()
+
+
 @EVERY
 def test_links_inside_the_repository_exist(path):
-    links = re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8"))
-    local = [link for link in links if not link.startswith("http")]
-    assert [link for link in local if not (path.parent / link).exists()] == []
+    found = LINK.findall(path.read_text(encoding="utf-8"))
+    links = [link or file for link, file in found if not link.startswith(("http", "#"))]
+    assert [link for link in links if not exists(link, path)] == []
 
 
 @pytest.mark.parametrize("heading", ["Run it", "Test it"])
@@ -131,4 +143,4 @@ def test_the_table_of_the_lecture_has_every_point_with_its_script_and_its_page()
         assert [name for name in scripts if not (ROOT / f"examples/{name}.py").exists()] == []
         links = re.findall(r"\]\(([^)#]+)", page)
         assert links, number
-        assert [link for link in links if not (index.parent / link).exists()] == []
+        assert [link for link in links if not exists(link, index)] == []

@@ -83,7 +83,7 @@ def loss_surface(
 def loss_landscape(
     model: Model, x: Any, y: Any, *, loss: Any, span: float = 1.0, points: int = 21, seed: int = 0
 ) -> Surface:
-    r"""Loss around a trained network, J(w + a d + b e), along two filter-normalised directions.
+    r"""Loss around a trained network, J(w + a d + b e), along two filter-normalized directions.
 
     d and e are drawn from N(0, I); then the weights of each unit, a filter, get the length of the
     unit's own weights,
@@ -123,8 +123,8 @@ def loss_landscape(
     >>> x, y = datasets.moons(50)
     >>> model = Model(Dense(2, 8), ReLU(), Dense(8, 2), seed=0)
     >>> surface = inspection.loss_landscape(model, x, y, loss=SoftmaxCrossEntropy(), points=5)
-    >>> surface.loss[2, 2] == model.evaluate(x, y, loss=SoftmaxCrossEntropy())["loss"]
-    np.True_
+    >>> bool(surface.loss[2, 2] == model.evaluate(x, y, loss=SoftmaxCrossEntropy())["loss"])
+    True
 
     References
     ----------
@@ -150,7 +150,7 @@ def loss_landscape(
 
 
 def _direction(model: Model, rng: np.random.Generator) -> dict[str, Array]:
-    """A filter-normalised random direction: an array for each matrix of weights."""
+    """A filter-normalized random direction: an array for each matrix of weights."""
     named = model.named_parameters()
     direction = {}
     for place, layer in unique(model.layers).items():

@@ -181,8 +181,8 @@ def gradient_variance(
     >>> x, y = datasets.moons(100)
     >>> noise = inspection.gradient_variance(Model(Dense(2, 1), seed=0), x, y[:, None],
     ...                                      loss=BinaryCrossEntropy(), batch_sizes=[1, 100])
-    >>> noise.variance[0] > 0, noise.variance[1] < 1e-9
-    (np.True_, np.True_)
+    >>> bool(noise.variance[0] > 0), bool(noise.variance[1] < 1e-9)
+    (True, True)
 
     References
     ----------

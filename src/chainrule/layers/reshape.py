@@ -60,7 +60,7 @@ class Flatten(Passing):
 
 @register_layer
 class Reshape(Passing):
-    """Give each sample another shape: (n, ...) -> (n, *shape), in C order.
+    """Give each sample another shape: ``(n, ...) -> (n, *shape)``, in C order.
 
     Parameters
     ----------

@@ -167,7 +167,7 @@ def loss_landscape(
     kind: str = "contour",
     limits: tuple[float, float] | None = None,
 ) -> Any:
-    """The loss around a network, along two filter-normalised directions.
+    """The loss around a network, along two filter-normalized directions.
 
     Parameters
     ----------
