@@ -37,7 +37,7 @@ print(f"Largest disagreement: {worst:.1e}")
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure, places = plt.subplots(1, 3, figsize=(12, 3.8))
+    figure, places = plt.subplots(1, 3, figsize=(11, 3.6))
     for ax, (layer, _, _) in zip(places, formulas, strict=True):
         plots.activation(inspection.activation(layer), ax=ax)
     return figure

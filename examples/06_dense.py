@@ -54,7 +54,7 @@ corners = np.array([[-4.0, -4.0], [4.0, 4.0]])
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4))
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6))
     plots.network(inspection.network(layer), ax=axes[0])
     axes[0].set_title("Dense(2, 2)")
     for k, ax in enumerate(axes[1:]):

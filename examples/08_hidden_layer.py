@@ -57,7 +57,7 @@ for corner, h, answer, logit in zip(corners, hidden, answers, z[:, 0], strict=Tr
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(14, 4.2))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.7))
     plots.network(inspection.network(model), ax=left)
     left.set_title("Two weight matrices")
     regions = inspection.decision_regions(model, x)

@@ -40,8 +40,6 @@ def train(nonlinearity: type[Identity] | type[ReLU]) -> tuple[Model, float]:
 linear, linear_right = train(Identity)
 deep, deep_right = train(ReLU)
 
-# Rows stand left here: (x W1 + b1) W2 + b2 = x (W1 W2) + (b1 W2 + b2), and so on for a third layer.
-
 
 def one_map(model: Model) -> tuple[np.ndarray, np.ndarray, float]:
     """The product of a model's weights, and how far the model is from it, relatively.
@@ -56,7 +54,7 @@ def one_map(model: Model) -> tuple[np.ndarray, np.ndarray, float]:
 
 w, b, difference = one_map(linear)
 print(f"Three layers without a nonlinearity, {linear.num_parameters} parameters, are one neuron: "
-      f"z = {b[0]:.3f} + {w[0]:.3f} x1 + {w[1]:.3f} x2")  # fmt: skip
+      f"\n  z = {b[0]:.3f} {w[0]:+.3f} x1 {w[1]:+.3f} x2")  # fmt: skip
 print(f"Largest difference between the three and the one, relative: {difference:.1e}")
 print(f"The same with ReLU between the layers: {one_map(deep)[2]:.1e}")
 print(f"Two spirals: {linear_right:.1%} right without a nonlinearity, {deep_right:.1%} with ReLU")

@@ -56,7 +56,7 @@ for depth in range(4):
         models.append(Model(*stack, Dense(hidden[-1], 3), seed=seed))
     column = [accuracy(model) for model in models]
     figures.append(column)
-    print(f"  {depth} hidden layers, {models[0].num_parameters:2} parameters: "
+    print(f"  hidden layers {depth}, parameters {models[0].num_parameters:2}: "
           f"{np.mean(column):.1%} ({min(column):.1%} to {max(column):.1%})")  # fmt: skip
 reached = accuracy(deep)
 
@@ -64,7 +64,7 @@ reached = accuracy(deep)
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), width_ratios=(1.2, 1))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), width_ratios=(1.2, 1))
     plots.network(inspection.network(deep), ax=left)
     left.set_title("Two hidden layers, trained")
     plots.decision_regions(inspection.decision_regions(deep, x), x, y, ax=right)

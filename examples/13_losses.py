@@ -6,6 +6,8 @@ right at any size; for real numbers it is the mean squared error."""
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from chainrule import Adam, BinaryCrossEntropy, Dense, MeanSquaredError, Model, Sigmoid
@@ -42,7 +44,7 @@ try:
     model.fit(rows, y[:, None], loss=cross_entropy, optimizer=Adam(), verbose=0)
 except ValueError as error:
     refused = str(error)
-print(f"\nBehind a Sigmoid, fit says: {refused}")
+print(f"\nBehind a Sigmoid, fit says:\n{textwrap.indent(textwrap.fill(refused, 86), '  ')}")
 
 
 def draw() -> object:

@@ -17,31 +17,32 @@ x = rng.uniform(-2, 2, (200, 1))
 y = 1.5 * np.tanh(2.0 * x) + 0.05 * rng.normal(size=x.shape)  # the truth: w1 = 2, w2 = 1.5
 model = Model(Dense(1, 1, bias=False), Tanh(), Dense(1, 1, bias=False), dtype="float64")
 loss = MeanSquaredError()
+RATE, SIGMA = 0.2, 1.0
 
 
-def descend(rate: float, steps: int) -> tuple[np.ndarray, float]:
+def descend(steps: int) -> tuple[np.ndarray, float]:
     """The algorithm of the lecture; returns the path (steps + 1, 2) and the last loss."""
     W = model.parameters
-    W[:] = rng.normal(0, 1, W.shape)  # W ~ N(0, σ²)
+    W[:] = rng.normal(0, SIGMA, W.shape)  # W ~ N(0, σ²)
     path = [W.copy()]
     for _ in range(steps):
         prediction, caches = model.forward(x)
         J, dprediction = loss(prediction, y)
         model.backward(dprediction, caches)  # ∂J/∂W
-        W -= rate * model.gradients  # W ← W - η ∂J/∂W
+        W -= RATE * model.gradients  # W ← W - η ∂J/∂W
         path.append(W.copy())
     return np.array(path), J
 
 
 steps = 60 if arguments.quick else 150
 paths = []
-print("η = 0.2, from random starts W ~ N(0, 1):")
+print(f"η = {RATE}, from random starts W ~ N(0, {SIGMA**2:g}):")
 for _ in range(3 if arguments.quick else 6):
-    path, J = descend(rate=0.2, steps=steps)
+    path, J = descend(steps)
     paths.append(path)
     start, end = (f"({w[0]:5.2f}, {w[1]:5.2f})" for w in (path[0], path[-1]))
     slope = np.linalg.norm(model.gradients)
-    print(f"  {start} -> {end} after {steps} steps: J = {J:.5f}, |∂J/∂W| = {slope:.4f}")
+    print(f"  {start} -> {end} after {steps} steps: J = {J:.5g}, |∂J/∂W| = {slope:.4g}")
     if J > 0.02 or slope > 0.05:
         raise SystemExit("A descent along the right gradient comes lower than that.")
 print(f"The data's own noise has a mean square of {0.05**2:.4f}: no weights do much better.")
@@ -53,7 +54,7 @@ surface = inspection.loss_surface(model, x, y, loss=loss, a=side, b=side)
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure = plt.figure(figsize=(11.5, 4.6), layout="constrained")
+    figure = plt.figure(figsize=(11, 4.6), layout="constrained")
     left, right = figure.add_subplot(121), figure.add_subplot(122, projection="3d")
     plots.loss_surface(surface, paths[0], ax=left)
     for path in paths[1:]:

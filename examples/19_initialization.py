@@ -73,7 +73,8 @@ race = inspection.Race(tuple(rules), np.arange(epochs + 1), np.array(rows))
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
+    figure = plt.figure(figsize=(9.5, 7.6), layout="constrained")
+    left, middle, right = figure.subplot_mosaic("AB;CC").values()
     lines = ("o-", "s--", "^-.", "D:")
     for (name, (out, back)), line in zip(signals.items(), lines, strict=True):
         left.plot(range(1, 11), out, line, label=name)

@@ -1,11 +1,12 @@
 """The learning rate: too small is stuck, too large diverges, between them it learns.
 
 Point 20 of the lecture. The same network with six rates, over several seeds. Where the loss is no
-longer a finite number, training stops with a plain message and keeps the weights of before; the
-picture shows how it came to that, step by step."""
+longer a finite number, training stops with a plain message and puts the weights of before that
+epoch back; the picture shows how it came to that, step by step."""
 
 from __future__ import annotations
 
+import textwrap
 from functools import partial
 
 import numpy as np
@@ -74,13 +75,13 @@ for rate in rates[-3:]:
     except DivergenceError as error:
         message = str(error)
     steps[rate] = watch.losses
-print(f"  DivergenceError: {message}")
+print(textwrap.indent(textwrap.fill(f"DivergenceError: {message}", 86), "  "))
 
 
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.4), layout="constrained")
+    figure, (left, right) = plt.subplots(2, 1, figsize=(8, 8), layout="constrained")
     plots.learning_rates(race, ax=left)
     left.set_ylabel("mean squared error on the training data")
     colors = [line.get_color() for line in left.lines if not line.get_label().startswith("_")]

@@ -1,7 +1,8 @@
 """All the data, one point or a mini-batch: a step's noise against its cost.
 
 Point 22 of the lecture. The variance of the gradient falls as one over the size of the batch, and
-the time of a step hardly grows while the batch is small. A mini-batch is where both meet."""
+the time of a step hardly grows while the batch is small. A mini-batch is where both meet: at a rate
+where one point is lost in its noise, all the data have hardly begun."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ arguments = options(__doc__)
 (x, y), _ = datasets.digits()
 loss = SoftmaxCrossEntropy()
 sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
-n = len(x)
+n, RATE = len(x), 0.5
 
 
 def network(seed: int) -> Model:
@@ -57,7 +58,7 @@ print(f"The variance falls as the batch to the power of {slope:.3f}; theory: -1.
 epochs = 4 if arguments.quick else 15
 curves = {}
 for name, size in (("one point", 1), ("mini-batch of 32", 32), ("all the data", None)):
-    race = inspection.race(network, {name: lambda: SGD(lr=0.05)}, x, y, loss=loss, epochs=epochs,
+    race = inspection.race(network, {name: lambda: SGD(lr=RATE)}, x, y, loss=loss, epochs=epochs,
                            batch_size=size, seeds=seeds)  # fmt: skip
     curves[name] = race.losses[0]
     print(f"{name:17} loss after {epochs} epochs of {-(-n // (size or n))} steps: "
@@ -67,7 +68,8 @@ for name, size in (("one point", 1), ("mini-batch of 32", 32), ("all the data", 
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
+    figure = plt.figure(figsize=(9.5, 7.6), layout="constrained")
+    left, middle, right = figure.subplot_mosaic("AB;CC").values()
     plots.gradient_variance(noises[0], ax=left)
     left.set_title("Noise: variance of the gradient")
     middle.loglog(sizes, times, "o-", label="a step")
@@ -77,7 +79,7 @@ def draw() -> object:
     for (name, runs), line in zip(curves.items(), ("-", "--", "-."), strict=True):
         plots.spread(np.arange(epochs + 1), runs, ax=right, label=name, ls=line)
     right.set(xlabel="epoch", ylabel="loss on the training data", yscale="log",
-              title=f"SGD, rate 0.05, {len(seeds)} seeds")  # fmt: skip
+              title=f"SGD, rate {RATE}, mean and range of {len(seeds)} seeds")  # fmt: skip
     right.legend()
     return figure
 

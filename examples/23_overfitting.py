@@ -53,7 +53,7 @@ for name, build in sizes.items():
 def draw() -> object:
     import matplotlib.pyplot as plt
 
-    figure, all_axes = plt.subplots(1, 3, figsize=(14, 4.2), sharey=True, layout="constrained")
+    figure, all_axes = plt.subplots(1, 3, figsize=(11, 3.9), sharey=True, layout="constrained")
     for ax, (name, (x, y, fit)) in zip(all_axes, fits.items(), strict=True):
         plots.spread(side[:, 0], np.sin(1.5 * side).T, ax=ax, label="the truth", ls=":",
                      color="gray")  # fmt: skip
@@ -63,7 +63,7 @@ def draw() -> object:
         ax.set(xlabel="x", title=f"{name}\nerror seen {seen:.2f}, unseen {unseen:.2f}",
                ylim=(-2.2, 2.6))  # fmt: skip
     all_axes[0].set_ylabel("y")
-    all_axes[0].legend(loc="upper left", ncols=3, fontsize=8.5)
+    all_axes[0].legend(loc="upper left", fontsize=8)
     return figure
 
 

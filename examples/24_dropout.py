@@ -24,7 +24,7 @@ arguments = options(__doc__)
 (x_all, y_all), (x_clean, y_test) = datasets.digits()
 loss = SoftmaxCrossEntropy()
 
-units = Dropout(0.5, rng=np.random.default_rng(arguments.seed))
+units = Dropout(0.5, rng=np.random.default_rng(arguments.seed + 2))
 print("Ten units of 1 in three passes of training, and in evaluation:")
 for training in (True, True, True, False):
     y, _ = units.forward(np.ones((1, 10)), training=training)
@@ -64,7 +64,7 @@ def draw() -> object:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 4.2), width_ratios=(1.7, 1), layout="constrained"
+        1, 2, figsize=(10.5, 4.2), width_ratios=(1.7, 1), layout="constrained"
     )
     for (name, runs), line in zip(curves.items(), ("--", "-"), strict=True):
         plots.spread(np.arange(1, epochs + 1), runs, ax=left, label=name, ls=line)

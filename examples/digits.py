@@ -73,7 +73,7 @@ def draw(model: Model, stopping: EarlyStopping) -> object:
     _, (x, y) = datasets.digits()
     prediction = model.predict(x)
     guess = prediction.argmax(axis=1)
-    figure = plt.figure(figsize=(14, 4.6))
+    figure = plt.figure(figsize=(11, 4.0))
     rows = "AAAABBBBCD;AAAABBBBEF;AAAABBBBGH"
     axes = figure.subplot_mosaic(rows, gridspec_kw={"wspace": 0.06})
     curves, table = axes.pop("A"), axes.pop("B")

@@ -42,7 +42,7 @@ CASES = {
     "06_dense": (r"at \[-1, 2\]: +\[([\d.]+) ", 0.002465, 0.002475, NO_BIAS),
     "08_hidden_layer": (r"with one ([\d.]+)%", 99, 100, NO_STEPS),
     "09_why_nonlinearity": (r"([\d.]+)% with ReLU", 95, 100, NO_STEPS),
-    "10_deep_network": (r"2 hidden layers.*?: ([\d.]+)%", 80, 100, NO_STEPS),
+    "10_deep_network": (r"hidden layers 2, .*?: ([\d.]+)%", 80, 100, NO_STEPS),
     "11_will_i_pass": (r"\[4, 5\] passes with ([\d.]+);", 0.9, 1, NO_STEPS),
     "13_losses": (r"(1\.474283)", 1.474283, 1.474283, NO_LOGARITHM),
     "16_gradient_descent": (r"J = ([\d.]+)", 0, 0.02, SLOPE_ONE),

@@ -196,7 +196,7 @@ def race(result: Race, ax: Any = None) -> Any:
     ax = axes(ax, size=(7.6, 4.4))
     cycle = matplotlib().rcParams["axes.prop_cycle"].by_key()["color"]
     for i, name in enumerate(result.names):
-        color, line = cycle[i % len(cycle)], LINES[i // len(cycle) % len(LINES)]
+        color, line = cycle[i % len(cycle)], LINES[(i + i // len(cycle)) % len(LINES)]
         spread(result.epochs, result.losses[i], ax, label=name, color=color, ls=line)
     return _finish_race(ax, result, "optimizer")
 

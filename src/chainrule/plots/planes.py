@@ -96,7 +96,8 @@ def decision_regions(
         for k in range(classes):
             ax.scatter(*x[y == k].T, s=34, color=[colors[k]], edgecolors="white", linewidths=0.8,
                        marker=MARKERS[k % len(MARKERS)], label=names[k], zorder=3)  # fmt: skip
-        ax.legend(loc="best", fontsize=9)
+        # the colours of the points are made for the pale plane, so the legend is as pale
+        ax.legend(loc="best", fontsize=9, facecolor="white", labelcolor="black")
     ax.set(xlim=extent[:2], ylim=extent[2:], xlabel="x1", ylabel="x2")
     return ax
 
