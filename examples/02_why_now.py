@@ -1,8 +1,8 @@
 """More data make a network better, and whole batches make it fast.
 
 Point 2 of the lecture. The first figure is the accuracy on test digits against the number of
-training digits, with the same number of steps for each. The second is the time for one call with
-all rows against a Python loop over them."""
+training digits, with about the same number of steps for each. The second is the time for one call
+with all rows against a Python loop over them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def draw() -> object:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1.6, 1))
     plots.spread(sizes, runs, ax=left, label=f"mean and range of {len(runs)} seeds")
     left.set(xscale="log", xlabel="number of training digits", ylabel="accuracy on test digits",
-             title="More data, the same network and number of steps")  # fmt: skip
+             title="More data, the same network")  # fmt: skip
     left.set_xticks(sizes, [str(size) for size in sizes])
     left.minorticks_off()
     left.yaxis.set_major_formatter("{x:.0%}")

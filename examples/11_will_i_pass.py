@@ -35,7 +35,7 @@ def chance(model: Model, x: np.ndarray) -> np.ndarray:
     return sigmoid(model.predict(x)[:, 0])
 
 
-arguments = options(__doc__, seed=11)  # 11 says before training about what the slide says: 0.1
+arguments = options(__doc__, seed=398)  # untrained it says about what the slide says: 0.1
 slide_x, slide_y = datasets.will_i_pass()
 
 answers = np.array([chance(network(seed), STUDENT)[0] for seed in range(20)])

@@ -2,7 +2,7 @@
 
 Point 19 of the lecture, second part. Ten dense layers with ReLU, drawn with four initial sizes,
 over several seeds. Too small and the signal dies on its way, too large and it explodes; He's rule,
-a variance of 2 / n, keeps it."""
+a variance of 2 / n, keeps it. A second picture has the histograms layer by layer."""
 
 from __future__ import annotations
 
@@ -52,13 +52,19 @@ def network(init: Any) -> Callable[[int], Model]:
 
 rows = []
 signals = {}
+histograms: dict[str, list[inspection.Histograms]] = {}
 for name, init in rules.items():
     build = network(init)
     model = build(arguments.seed)
     forward = inspection.histograms(model, x)
     back = inspection.histograms(model, x, y, loss=loss, of="gradients")
-    signals[name] = forward.std[1:-1:2], back.std[1:-1:2]  # behind each ReLU
-    result = inspection.race(build, {name: lambda: SGD(0.05)}, x, y, loss=loss, epochs=epochs,
+    behind = slice(1, -1, 2)  # each ReLU
+    signals[name] = forward.std[behind], back.std[behind]
+    histograms[name] = [
+        h._replace(names=h.names[behind], counts=h.counts[behind], std=h.std[behind])
+        for h in (forward, back)
+    ]
+    result = inspection.race(build, {name: lambda: SGD(0.02)}, x, y, loss=loss, epochs=epochs,
                              seeds=seeds)  # fmt: skip
     rows.append(result.losses[0])
     (first, last), end = forward.std[[1, -2]], result.losses[0, :, -1]
@@ -85,11 +91,25 @@ def draw() -> object:
                title=f"Before training: {what}")  # fmt: skip
         ax.set_xticks(range(1, 11))
     right.set_title("Training")
-    right.get_legend().set_title(f"initialization\nmean and range, {len(seeds)} seeds")
+    legend = right.get_legend()
+    if legend is not None:
+        legend.set_title(f"initialization\nmean and range, {len(seeds)} seeds")
+    return figure
+
+
+def draw_histograms() -> object:
+    import matplotlib.pyplot as plt
+
+    figure, places = plt.subplots(2, 2, figsize=(9.5, 10), layout="constrained")
+    for row, name in zip(places, list(rules)[2:0:-1], strict=True):  # He's rule, then Glorot's
+        for ax, h in zip(row, histograms[name], strict=True):
+            plots.histograms(h, ax=ax)
+            ax.set_title(f"{name}: {h.of}")
     return figure
 
 
 picture(draw, "19_initialization", arguments)
+picture(draw_histograms, "19_initialization_histograms", arguments)
 he, small = race.losses[2, :, -1], race.losses[0, :, -1]
 if he.max() > 0.5 or small.min() < 2:
     raise SystemExit("He's rule must train this network, and weights of 0.02 must not.")

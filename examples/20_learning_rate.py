@@ -83,7 +83,7 @@ def draw() -> object:
 
     figure, (left, right) = plt.subplots(2, 1, figsize=(8, 8), layout="constrained")
     plots.learning_rates(race, ax=left)
-    left.set_ylabel("mean squared error on the training data")
+    left.set(ylabel="mean squared error on the training data", title="All epochs")
     colors = [line.get_color() for line in left.lines if not line.get_label().startswith("_")]
     for (rate, losses), color, line in zip(steps.items(), colors[-3:], ("-", "--", "-."),
                                            strict=True):  # fmt: skip

@@ -7,6 +7,8 @@ the scripts wherever the package is.
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,24 @@ from chainrule import plots
 
 def options(doc: str | None, seed: int = 0) -> argparse.Namespace:
     """Read the options that every example takes; its docstring is the text of ``--help``."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without η shows ? and goes on
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, default=seed, help=f"first seed (default {seed})")
+    parser.add_argument("--seed", type=_seed, default=seed, help=f"first seed (default {seed})")
     parser.add_argument("--quick", action="store_true", help="less of everything, in seconds")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for what is saved")
     parser.add_argument("--dark", action="store_true", help="a picture for dark pages as well")
     return parser.parse_args()
+
+
+def _seed(text: str) -> int:
+    """A seed, or a message of argparse's."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected an integer from 0 on, got {text!r}")
+    return int(text)
 
 
 def picture(draw: Callable[[], Any], name: str, arguments: argparse.Namespace) -> None:

@@ -58,12 +58,19 @@ def test_regions_are_softmax_of_logits_whatever_the_model_ends_with(end, data):
     assert_allclose(one.p.reshape(-1, 3), e / e.sum(axis=1, keepdims=True), rtol=1e-9)
 
 
-@pytest.mark.parametrize("end", [(cr.Sigmoid(),), (cr.LogSigmoid(),)])
+@pytest.mark.parametrize("end", [(cr.Sigmoid(),), (cr.LogSigmoid(),), (cr.Reshape(),)])
 def test_regions_of_one_output(end):
     plain, ended = cr.Model(cr.Dense(2, 1), seed=3), cr.Model(cr.Dense(2, 1), *end, seed=3)
     x = [[0, 0], [1, 2]]
     one, other = (inspection.decision_regions(m, x, points=5) for m in (plain, ended))
     assert_allclose(one.p, other.p, rtol=1e-5)
+
+
+def test_regions_of_a_model_that_overflows_are_refused_without_a_warning():
+    model = cr.Model(cr.Dense(2, 2), seed=0)
+    model.layers[0].W = [[1e38, -1e38], [1e38, 1e38]]
+    with pytest.raises(ValueError, match="not numbers"):
+        inspection.decision_regions(model, [[0, 0], [1e3, 1e3]])
 
 
 def test_regions_of_a_function_cover_the_points_with_their_margin():
@@ -84,6 +91,11 @@ def test_confusion_matrix_counts():
     assert_array_equal(inspection.confusion_matrix(scores, np.eye(4)[target]), counted)
     assert_array_equal(inspection.confusion_matrix(scores.argmax(1), target, classes=4), counted)
     assert inspection.confusion_matrix([True, False], [True, True]).tolist() == [[0, 0], [1, 1]]
+
+
+def test_the_width_of_scores_is_the_number_of_classes():
+    assert inspection.confusion_matrix(np.eye(3), [0, 1, 2]).shape == (3, 3)
+    assert inspection.confusion_matrix([0, 1], np.eye(4)[[0, 1]]).shape == (4, 4)
 
 
 # ---- landscapes ----------------------------------------------------------------------------------
@@ -132,6 +144,16 @@ def test_landscape_is_that_of_the_function_not_of_its_scale(data):
     landscapes = [inspection.loss_landscape(m, x, y, loss=loss, points=5) for m in (one, other)]
     assert_allclose(landscapes[0].loss, landscapes[1].loss, rtol=1e-10)
     assert landscapes[0].loss.std() > 0.01
+
+
+def test_parameters_of_norms_do_not_move_in_a_landscape():
+    model = cr.Model(cr.LayerNorm((3, 4)), cr.Flatten(), cr.Dense(12, 2), seed=0, dtype="float64")
+    model.layers[2].W = np.zeros((12, 2))  # a unit without length does not move either
+    x = np.random.default_rng(0).normal(size=(6, 3, 4))
+    surface = inspection.loss_landscape(
+        model, x, np.arange(6) % 2, loss=cr.SoftmaxCrossEntropy(), points=3
+    )
+    assert_allclose(surface.loss, np.log(2), rtol=1e-12)
 
 
 def test_landscape_of_an_embedding_scales_rows(data):
@@ -208,6 +230,14 @@ def test_histograms_of_gradients_are_those_of_the_chain_rule(data):
         assert std == pytest.approx(values.std(), rel=1e-6)
         assert_array_equal(row, np.histogram(values, h.edges)[0])
     assert bits(model) == before
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e20, -3e-9])
+def test_histograms_of_constant_values_have_bins(value):
+    model = cr.Model(cr.Identity(), dtype="float64")
+    h = inspection.histograms(model, np.full((5, 2), value), bins=7)
+    assert (np.diff(h.edges) > 0).all()
+    assert h.counts.sum() == 10
 
 
 def test_histograms_reach_down_to_an_embedding():
@@ -295,6 +325,7 @@ def test_gradient_variance_of_more_rows_than_a_piece(data):
 
 # ---- wrong uses --------------------------------------------------------------------------------
 
+ONE_MODEL, ONE_OPTIMIZER = classifier(), cr.Adam()
 TE, VE, X, Y = TypeError, ValueError, np.ones((6, 2)), np.arange(6) % 3
 CE = cr.SoftmaxCrossEntropy()
 WRONG = {
@@ -325,6 +356,14 @@ WRONG = {
         lambda: inspection.confusion_matrix([[0.3], [1.0]], [0, 1]), VE, "prediction[:, 0] > 0"),
     "confusion: too many": (
         lambda: inspection.confusion_matrix([0, 3], [0, 1], classes=3), VE, "from 0 to 2, got 0"),
+    "confusion: beyond the scores": (
+        lambda: inspection.confusion_matrix(np.eye(3), [0, 1, 5]), VE, "from 0 to 2, got 0 to 5"),
+    "confusion: NaN": (
+        lambda: inspection.confusion_matrix([[np.nan, 1.0]], [0]), VE, "holds NaN"),
+    "confusion: a billion classes": (
+        lambda: inspection.confusion_matrix([0, 1], [0, 10**9]), VE, "1000000001 classes"),
+    "confusion: beyond integers": (
+        lambda: inspection.confusion_matrix([0], np.array([2**63], np.uint64)), VE, "cannot be a"),
     "confusion: negative": (
         lambda: inspection.confusion_matrix([0, -1], [0, 1]), VE, "got -1 to 0"),
     "surface: no model": (
@@ -344,6 +383,9 @@ WRONG = {
     "surface: an axis with NaN": (
         lambda: inspection.loss_surface(classifier(), X, Y, loss=CE, a=[0], b=[np.nan]),
         VE, "b must be finite"),
+    "surface: descending": (
+        lambda: inspection.loss_surface(classifier(), X, Y, loss=CE, a=[1, 0], b=[0]),
+        VE, "a must be ascending"),
     "surface: rows": (
         lambda: inspection.loss_surface(classifier(), X, Y[:3], loss=CE, a=[0], b=[0]),
         VE, "x has 6 rows, but y has 3"),
@@ -379,6 +421,14 @@ WRONG = {
         lambda: inspection.race(classifier(), {"a": cr.Adam}, X, Y, loss=CE), TE, "a new one"),
     "race: an optimizer": (
         lambda: inspection.race(classifier, {"a": cr.Adam()}, X, Y, loss=CE), TE, "lambda: Adam()"),
+    "race: one model for all": (
+        lambda: inspection.race(
+            lambda seed: ONE_MODEL, {"a": cr.Adam}, X, Y, loss=CE, epochs=1),
+        VE, "'a' with seed 1 got a model or an optimizer that ran before"),
+    "race: one optimizer for all": (
+        lambda: inspection.race(
+            classifier, {"a": cr.Adam, "b": lambda: ONE_OPTIMIZER}, X, Y, loss=CE, epochs=1),
+        VE, "make a new one in each call"),
     "race: a list": (
         lambda: inspection.race(classifier, [cr.Adam], X, Y, loss=CE), TE, "by name"),
     "race: no seeds": (

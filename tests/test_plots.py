@@ -30,7 +30,10 @@ RACE = inspection.Race(("SGD", "Adam"), np.arange(3), np.stack([RUNS, RUNS / 2])
 DIVERGED = inspection.Race(
     ("0.001", "0.1", "100"), np.arange(3), np.stack([RUNS, RUNS / 2, RUNS * [1, 1e9, np.nan]])
 )
-NOISE = inspection.GradientVariance(np.array([1, 10, 100]), np.array([3.0, 0.3, 0.0]), 0.01)
+NOISE = inspection.GradientVariance(np.array([1, 10, 100]), np.array([3.0, 0.27, 0.0]), 0.01, 100)
+ANGLES = np.arange(10) * 0.2 * np.pi
+TEN_CENTRES = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])
+TEN = lambda x: cr.softmax(8 * x @ TEN_CENTRES.T)  # noqa: E731
 CONFUSION = inspection.confusion_matrix(np.arange(200) % 10, np.arange(200) // 7 % 10)
 
 CASES = {
@@ -50,6 +53,7 @@ CASES = {
         lambda **o: plots.decision_regions(
             inspection.decision_regions(THREE, SPIRALS[0]), *SPIRALS, **o
         ),
+        lambda **o: plots.decision_regions(inspection.decision_regions(TEN, TEN_CENTRES), **o),
     ],
     "loss_surface": [
         lambda **o: plots.loss_surface(BOWL, path=[[0.9, 0.9], [0.3, 0.3], [0.1, 0]], **o),
@@ -97,6 +101,26 @@ def test_surfaces_need_axes_in_space(draw):
         draw(ax=plt.subplots()[1])
     with pytest.raises(ValueError, match="plain Axes"):
         plots.loss_surface(BOWL, ax=ax)
+
+
+def corners(ax):
+    """All texts of an Axes in space."""
+    return [text for axis in (ax.xaxis, ax.yaxis, ax.zaxis) for text in
+            (axis.label, *(tick.label1 for tick in axis.get_major_ticks()))]  # fmt: skip
+
+
+@pytest.mark.parametrize("draw", SOLID.values(), ids=SOLID)
+def test_words_of_surfaces_do_not_overlap(draw):
+    with plots.style():
+        figure = draw().figure
+        figure.canvas.draw()
+        renderer = figure.canvas.get_renderer()
+        labels = [a.label for a in (figure.axes[0].xaxis, figure.axes[0].yaxis,
+                                    figure.axes[0].zaxis)]  # fmt: skip
+        for label, text in itertools.product(labels, corners(figure.axes[0])):
+            a, b = label.get_window_extent(renderer), text.get_window_extent(renderer)
+            overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+            assert label is text or label.get_rotation() % 90 or min(overlap) < 1.0
 
 
 def words(figure):
@@ -182,6 +206,38 @@ def test_spread_shows_mean_and_range_and_ends_where_a_run_does():
     assert ax.lines[1].get_xydata()[0].tolist() == pytest.approx([2, 0.55])  # the cross
 
 
+@pytest.mark.parametrize("draw", [plots.race, plots.learning_rates])
+def test_an_exploding_run_does_not_hide_the_others(draw):
+    losses = np.array([[[1.0, 0.1, 0.01]], [[1.0, 1e200, 1e300]]])
+    ax = draw(inspection.Race(("good", "bad"), np.arange(3), losses))
+    low, high = ax.get_ylim()
+    assert 0.005 < low < 0.01
+    assert high == 30
+    ax.figure.canvas.draw()  # overflow would warn
+
+
+@pytest.mark.parametrize("start", [[-1.0, 2.0, 3.0], [0.0, 2.0, 3.0], [-1.0, -2.0, -3.0]])
+def test_a_race_may_start_at_zero_or_below(start):
+    ax = plots.race(inspection.Race(("a",), np.arange(3), np.array([[start]])))
+    low, high = ax.get_ylim()
+    assert low <= min(start) < max(start) <= high
+
+
+def test_colors_and_dashes_are_the_same_outside_the_style():
+    ax = plots.race(RACE)
+    assert [line.get_color() for line in ax.lines] == ["#0072B2", "#D55E00"]  # Okabe and Ito's
+    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
+    dark = plt.figure(facecolor="black").add_subplot(facecolor="none")
+    assert plots.race(RACE, ax=dark).lines[0].get_color() != ax.lines[0].get_color()
+
+
+def test_ticks_that_were_chosen_stay():
+    for draw in (lambda ax: plots.race(RACE, ax), lambda ax: plots.training_curves(HISTORY, ax)):
+        ax = plt.subplots()[1]
+        ax.set_xticks([0, 2])
+        assert draw(ax).get_xticks().tolist() == [0, 2]
+
+
 def test_rates_that_diverge_say_so():
     ax = plots.learning_rates(DIVERGED)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -197,10 +253,44 @@ def test_regions_are_the_probabilities_and_the_line_is_at_one_half():
     regions = inspection.decision_regions(NET, MOONS[0], points=31)
     ax = plots.decision_regions(regions, *MOONS)
     assert_array_equal(ax.images[0].get_array(), regions.p[:, :, 0])
+    left, right, _, _ = ax.images[0].get_extent()  # pixels stand round their points
+    step = regions.x1[1] - regions.x1[0]
+    assert_allclose([left, right], [regions.x1[0] - step / 2, regions.x1[-1] + step / 2])
     line = np.concatenate([path.vertices for path in ax.collections[0].get_paths()])
     assert_allclose(cr.sigmoid(NET.predict(line)), 0.5, atol=0.02)
     shown = np.concatenate([c.get_offsets() for c in ax.collections[1:]])
     assert_array_equal(np.sort(shown, axis=0), np.sort(MOONS[0], axis=0))
+
+
+def test_more_than_six_classes_bear_their_names():
+    ax = plots.decision_regions(inspection.decision_regions(TEN, TEN_CENTRES))
+    assert {text.get_text() for text in ax.texts} == {f"class {k}" for k in range(10)}
+    ax = plots.decision_regions(inspection.decision_regions(THREE, SPIRALS[0]))
+    assert len(ax.texts) == 0
+
+
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+@pytest.mark.parametrize("values", [[0.0] * 4, [1e17] * 4, [2.3, 2.3, 2.3, 2.3 + 4e-16]])
+def test_a_flat_surface_can_be_drawn(values, kind):
+    loss = np.reshape(values, (2, 2))
+    ax = plots.loss_surface(inspection.Surface(np.arange(2), np.arange(2), loss), kind=kind)
+    ax.figure.canvas.draw()
+
+
+def test_an_exact_zero_leaves_the_scale_logarithmic():
+    ax = plots.loss_surface(BOWL._replace(loss=1e4 * (GRID**2 + GRID[:, None] ** 2)))
+    assert isinstance(ax.collections[0].norm, plt.matplotlib.colors.LogNorm)
+
+
+def test_gradient_variance_of_all_the_data_is_no_noise():
+    noise = inspection.GradientVariance(np.array([100]), np.array([0.0]), 0.01, 100)
+    plots.gradient_variance(noise).figure.canvas.draw()
+
+
+def test_the_theory_goes_through_the_first_point():
+    ax = plots.gradient_variance(NOISE)
+    B, line = curve(ax, "theory, ∝ (N - B) / B").get_data()
+    assert_allclose(line, 3.0 / 99 * (100 - B) / B, rtol=1e-12)
 
 
 def test_images_keep_their_order_and_zero_is_in_the_middle_of_the_colours():
@@ -216,6 +306,8 @@ def test_confusion_matrix_writes_the_counts():
     ax = plots.confusion_matrix([[5, 1], [0, 2]], names=["cat", "dog"])
     written = {text.get_position(): text.get_text() for text in ax.texts}
     assert written == {(0, 0): "5", (1, 0): "1", (1, 1): "2"}
+    million = plots.confusion_matrix([[1234567, 0], [0, 1]], names=[1, 2])
+    assert million.texts[0].get_text() == "1234567"
     assert_allclose(ax.images[0].get_array(), [[5 / 6, 1 / 6], [0, 1]])
 
 
@@ -264,6 +356,17 @@ WRONG = {
     "surface: kind": (lambda: plots.loss_surface(BOWL, kind="3d"), VE, '"contour" or "surface"'),
     "surface: path": (lambda: plots.loss_surface(BOWL, [1, 2]), VE, "shape (T, 2)"),
     "surface: limits": (lambda: plots.loss_surface(BOWL, limits=(2, 1)), VE, "(smallest, largest)"),
+    "surface: three limits": (
+        lambda: plots.loss_surface(BOWL, limits=(0, 1, 2)), VE, "(smallest, largest)"),
+    "surface: no path": (lambda: plots.loss_surface(BOWL, np.empty((0, 2))), VE, "shape (T, 2)"),
+    "surface: one row": (
+        lambda: plots.loss_surface(inspection.Surface(GRID, GRID[:1], BOWL.loss[:1])),
+        VE, "two points on each side"),
+    "curves: lengths": (
+        lambda: plots.training_curves({"loss": [1, 2], "val_loss": [1]}), VE, "of one length"),
+    "network: NaN": (
+        lambda: plots.network(inspection.Network((1, 1), (np.array([[np.nan]]),), (), ("", ""))),
+        VE, "not finite"),
     "landscape: not finite": (
         lambda: plots.loss_landscape(BOWL._replace(loss=BOWL.loss * np.nan)), VE, "finite nowhere"),
     "images: flat": (lambda: plots.weight_images(np.ones((3, 4))), VE, "(units, height, width)"),
@@ -307,6 +410,26 @@ def test_save_writes_and_closes(tmp_path):
     assert plt.get_fignums() == []
     with pytest.raises(TypeError, match="must return an Axes or a Figure, got None"):
         plots.save(lambda: None, tmp_path / "none.png")
+
+
+def test_save_leaves_no_picture_open_when_it_fails(tmp_path):
+    def fails():
+        plt.figure()
+        raise RuntimeError("in the middle")
+
+    mine = plt.figure()
+    with pytest.raises(RuntimeError, match="in the middle"):
+        plots.save(fails, tmp_path / "a.png")
+    with pytest.raises(ValueError, match="foo"):
+        plots.save(lambda: plots.spread([1], [[1]]), tmp_path / "a.foo")
+    assert plt.get_fignums() == [mine.number]
+
+
+def test_save_takes_a_part_of_a_figure(tmp_path):
+    def part():
+        return plt.figure().subfigures(1, 2)[0].subplots()
+
+    assert plots.save(part, tmp_path / "part.png").exists()
 
 
 def test_style_ends_with_its_block():

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
+import re
 import runpy
 import sys
 from importlib.util import find_spec
@@ -22,26 +24,34 @@ def examples() -> dict[str, Path]:
     return {script.stem: script for script in sorted(scripts)}
 
 
+def description(script: Path) -> str:
+    """The docstring of a script, which is not run."""
+    return ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
+
+
 def list_examples() -> None:
     """Print each example with the first line of its docstring."""
     scripts = examples()
     width = max(map(len, scripts))
     for name, script in scripts.items():
-        doc = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or ""
-        print(f"{name:{width}}  {doc.splitlines()[0]}")
+        print(f"{name:{width}}  {description(script).splitlines()[0]}")
     print("\nRun one with: python -m chainrule examples NAME [--seed N] [--quick] [--out DIR]")
 
 
-def names_of(script: str) -> set[str]:
-    """What a script can be called: 03_perceptron, perceptron, 03 and 3."""
-    number, _, words = script.partition("_")
-    return {script, words, number, number.lstrip("0")} if number.isdigit() else {script}
+def names_of(script: Path) -> set[str]:
+    """What a script can be called: 13_losses, losses, and 13, 14 or 15, the points it shows."""
+    names = {script.name, script.stem}
+    number, _, words = script.stem.partition("_")
+    if number.isdigit():
+        points = re.findall(r"Points? ([\d, and]+) of the lecture", description(script))
+        names |= {number, words, *re.findall(r"\d+", " ".join(points))}
+    return names
 
 
 def run_example(name: str, arguments: list[str]) -> None:
-    """Run one as a script; its number or its words alone will do for a name."""
+    """Run one as a script; a point of the lecture or its words alone will do for a name."""
     scripts = examples()
-    found = [known for known in scripts if name in names_of(known)]
+    found = [known for known, script in scripts.items() if name in names_of(script)]
     if len(found) != 1:
         several = f"stands for {' and '.join(found)}" if found else "is none of the examples"
         raise SystemExit(f"{name!r} {several}; python -m chainrule examples lists them.")
@@ -56,12 +66,19 @@ def main() -> None:
     command = commands.add_parser("examples", help="list the examples, or run one", add_help=False)
     command.add_argument("name", nargs="?", help="the example to run")
     command.add_argument("arguments", nargs=argparse.REMAINDER, help="what the example takes")
-    chosen = parser.parse_args()
-    if chosen.name is None:
+    chosen, rest = parser.parse_known_args()
+    if rest in (["-h"], ["--help"]):
+        command.print_help()
+    elif rest:
+        parser.error(f"unknown option {rest[0]}; options of an example come after its name")
+    elif chosen.name is None:
         list_examples()
     else:
         run_example(chosen.name, chosen.arguments)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:  # as in `python -m chainrule examples | head -3`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

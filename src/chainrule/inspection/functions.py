@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .._types import Array
 
 
+MAX_CLASSES = 10_000  # a table of 800 MB
+
+
 class Activation(NamedTuple):
     """A function of one number and its derivative, as a curve."""
 
@@ -91,7 +94,8 @@ def decision_regions(
     ----------
     model : Model, or function (n, 2) -> (n,) or (n, K)
         Of a model the predictions are logits and go through the sigmoid (one output) or the softmax
-        (several), unless it ends with such a layer. A function returns probabilities.
+        (several), unless it ends with such a layer; so do those of a model that ends with another
+        activation, such as Tanh. A function returns probabilities.
     x : array (N, 2)
         The points that must be seen.
     points : int
@@ -131,7 +135,8 @@ def decision_regions(
     extent = np.where(high > low, high - low, 1.0)
     sides = np.linspace(low - margin * extent, high + margin * extent, points)  # (points, 2)
     grid = np.stack(np.meshgrid(*sides.T), axis=-1).reshape(-1, 2)
-    p = probabilities(model, grid) if isinstance(model, Model) else np.asarray(model(grid))
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        p = probabilities(model, grid) if isinstance(model, Model) else np.asarray(model(grid))
     if p.ndim == 1:
         p = p[:, None]
     if p.ndim != 2 or len(p) != len(grid):
@@ -139,7 +144,9 @@ def decision_regions(
             f"{owner}: expected one row of probabilities for each of {len(grid)} points, got "
             f"shape {show(p.shape)}."
         )
-    if not (p.min() >= 0 and p.max() <= 1):  # also refuses NaN
+    if np.isnan(p).any():
+        raise ValueError(f"{owner}: some predictions are not numbers.")
+    if not (p.min() >= 0 and p.max() <= 1):
         raise ValueError(
             f"{owner}: the function must return probabilities from 0 to 1, got {p.min():g} to "
             f"{p.max():g}; for logits apply chainrule.sigmoid or chainrule.softmax."
@@ -154,7 +161,8 @@ def probabilities(model: Model, x: Array) -> Array:
         return y
     if isinstance(last_computing(model.layers), LogSigmoid):
         return np.exp(y)
-    return sigmoid(y) if y.shape[-1] == 1 else softmax(y)  # softmax undoes LogSoftmax too
+    one = y.ndim == 1 or y.shape[-1] == 1
+    return sigmoid(y) if one else softmax(y)  # softmax undoes LogSoftmax too
 
 
 def confusion_matrix(prediction: Any, target: Any, classes: int | None = None) -> Array:
@@ -167,7 +175,8 @@ def confusion_matrix(prediction: Any, target: Any, classes: int | None = None) -
     target : array (N,) or (N, C)
         Class indices, or one-hot.
     classes : int, optional
-        The number of classes C, where it cannot be seen from `prediction`.
+        The number of classes C. If not given it is the width of what has two axes, or else one more
+        than the largest index.
 
     Returns
     -------
@@ -176,7 +185,8 @@ def confusion_matrix(prediction: Any, target: Any, classes: int | None = None) -
     Raises
     ------
     TypeError, ValueError
-        For shapes that do not fit each other, and indices outside 0 to C - 1.
+        For shapes that do not fit each other, indices outside 0 to C - 1, scores that are NaN,
+        and more than 10,000 classes.
 
     Examples
     --------
@@ -192,7 +202,9 @@ def confusion_matrix(prediction: Any, target: Any, classes: int | None = None) -
     if classes is not None:
         count = check_count(owner, "classes", classes)
     else:
-        count = max(width, other_width)
+        count = width or other_width or 1 + max(int(i.max(initial=0)) for i in (guess, truth))
+    if count > MAX_CLASSES:
+        raise ValueError(f"{owner}: {count} classes are more than the {MAX_CLASSES} that it takes.")
     for name, indices in (("prediction", guess), ("target", truth)):
         if indices.size and not 0 <= indices.min() <= indices.max() < count:
             raise ValueError(
@@ -203,9 +215,11 @@ def confusion_matrix(prediction: Any, target: Any, classes: int | None = None) -
 
 
 def _class_indices(owner: str, name: str, values: Any) -> tuple[Array, int]:
-    """Class indices (N,), and how many classes can be seen from their source."""
+    """Class indices (N,), and the number of classes where it can be seen, or else 0."""
     array = as_numbers(f"{owner}: {name}", values)
     if array.ndim == 2 and array.shape[1] > 1:
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise ValueError(f"{owner}: {name} holds NaN, which is of no class.")
         return array.argmax(axis=1), array.shape[1]
     if array.ndim != 1:
         raise ValueError(
@@ -214,4 +228,6 @@ def _class_indices(owner: str, name: str, values: Any) -> tuple[Array, int]:
         )
     if array.dtype.kind not in "iub":
         raise TypeError(f"{owner}: class indices in {name} must be integers, got {array.dtype}.")
-    return array.astype(np.int64), int(array.max()) + 1 if array.size else 0
+    if array.size and int(array.max()) >= 2**62:
+        raise ValueError(f"{owner}: {array.max()} in {name} cannot be a class.")
+    return array.astype(np.int64), 0

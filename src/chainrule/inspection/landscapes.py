@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import as_numbers, check_count, check_number, show
+from ..layers.normalization import BatchNorm, LayerNorm
 from ..model import Model
 from ..parameters import unique
 from ..training import check_data, evaluate_arrays
@@ -39,7 +40,7 @@ def loss_surface(
     weights : (int, int)
         Positions i and j in ``model.parameters``.
     a, b : array (A,), array (B,)
-        The values of w_i and of w_j.
+        The values of w_i and of w_j, ascending.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def _direction(model: Model, rng: np.random.Generator) -> dict[str, Array]:
     direction = {}
     for place, layer in unique(model.layers).items():
         for key, shape in layer.parameter_shapes.items():
-            if len(shape) < 2:
+            if len(shape) < 2 or isinstance(layer, (BatchNorm, LayerNorm)):
                 continue
             w = named[place + key].astype(np.float64)
             d = rng.standard_normal(shape)
@@ -200,6 +201,8 @@ def _axis(owner: str, name: str, values: Any) -> Array:
             f"{owner}: {name} must be finite values of shape (n,), as np.linspace gives them; got "
             f"shape {show(array.shape)}."
         )
+    if not (np.diff(array) > 0).all():
+        raise ValueError(f"{owner}: {name} must be ascending, as np.linspace gives them.")
     return array
 
 

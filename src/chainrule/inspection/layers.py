@@ -139,7 +139,8 @@ def histograms(
     check_model(owner, model)
     bins = check_count(owner, "bins", bins)
     if of == "activations":
-        values = model.activations(x)
+        with np.errstate(all="ignore"):
+            values = model.activations(x)
         first = 0
     elif of == "gradients":
         if y is None or loss is None:
@@ -159,8 +160,8 @@ def histograms(
             raise ValueError(f"{owner}: the {of} of layer {name} are not all finite.")
     low = min(np.quantile(value, 0.005) for value in flat)
     high = max(np.quantile(value, 0.995) for value in flat)
-    if low == high:
-        low, high = low - 1, high + 1
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # all but constant
+        low, high = low - 0.5 * max(abs(low), 1.0), high + 0.5 * max(abs(high), 1.0)
     edges = np.linspace(low, high, bins + 1)
     counts = np.array([np.histogram(value, edges)[0] for value in flat])
     return Histograms(names, edges, counts, np.array([value.std() for value in flat]), of)

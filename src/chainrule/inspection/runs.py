@@ -34,6 +34,7 @@ class GradientVariance(NamedTuple):
     batch_sizes: Array  # (n,)
     variance: Array  # (n,) mean of |g_batch - g|^2
     squared_norm: float  # |g|^2 of the gradient over all the data
+    rows: int  # N, how many rows all the data have
 
 
 class _Watch(Callback):
@@ -66,7 +67,8 @@ def race(
     Parameters
     ----------
     build : function (seed) -> Model
-        Called anew for each run, so that all begin with the same weights and see the same batches.
+        Called anew for each run, so that all begin with the same weights and see the same batches;
+        each time it must make a new model, and a function of `optimizers` a new optimizer.
     optimizers : dict of name to function () -> Optimizer
         As in ``{"Adam": lambda: Adam(0.01)}``; for rates ``{rate: partial(SGD, rate), ...}``.
     x, y : array (N, ...)
@@ -111,6 +113,7 @@ def race(
             f'{owner}: give optimizers by name, as in {{"Adam": lambda: Adam()}}, and at least one '
             f"seed; got {optimizers!r} and {seeds}."
         )
+    used: list[Any] = []
     losses = np.full((len(optimizers), len(seeds), epochs + 1), np.nan)
     for i, (name, make) in enumerate(optimizers.items()):
         for j, seed in enumerate(seeds):
@@ -122,6 +125,12 @@ def race(
             model, optimizer = build(seed), make()
             check_model(f"{owner}: build", model)
             check_optimizer(model, optimizer)
+            if any(one is model or one is optimizer for one in used):
+                raise ValueError(
+                    f"{owner}: {name!r} with seed {seed} got a model or an optimizer that ran "
+                    "before; make a new one in each call."
+                )
+            used += [model, optimizer]
             watch = _Watch(x, y, loss)
             watch.look(model)
             with contextlib.suppress(DivergenceError):
@@ -168,7 +177,7 @@ def gradient_variance(
     Returns
     -------
     GradientVariance
-        ``batch_sizes`` (n,), ``variance`` (n,), ``squared_norm``.
+        ``batch_sizes`` (n,), ``variance`` (n,), ``squared_norm``, ``rows``.
 
     Raises
     ------
@@ -205,11 +214,12 @@ def gradient_variance(
     def gradient(rows: Array) -> Array:
         """Gradient over some rows in float64, a piece at a time."""
         total = np.zeros(model.num_parameters)
-        for start in range(0, len(rows), 1024):
-            part = rows[start : start + 1024]
-            prediction, caches = model.forward(x[part])
-            model.backward(formula(prediction, y[part], None)[1], caches, need_dx=False)
-            total += len(part) / len(rows) * model.gradients.astype(np.float64)
+        with np.errstate(all="ignore"):  # what overflows is seen in the result
+            for start in range(0, len(rows), 1024):
+                part = rows[start : start + 1024]
+                prediction, caches = model.forward(x[part])
+                model.backward(formula(prediction, y[part], None)[1], caches, need_dx=False)
+                total += len(part) / len(rows) * model.gradients.astype(np.float64)
         return total
 
     before = model.gradients.copy()
@@ -224,4 +234,4 @@ def gradient_variance(
         ]  # fmt: skip
     finally:
         model.gradients[...] = before
-    return GradientVariance(np.array(sizes), np.array(variance), float(g @ g))
+    return GradientVariance(np.array(sizes), np.array(variance), float(g @ g), len(x))

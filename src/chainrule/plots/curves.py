@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import as_numbers, check_count, show
-from .style import LINES, axes, check_result, is_dark, matplotlib
+from .style import (
+    LIGHT,
+    LINES,
+    axes,
+    check_result,
+    is_dark,
+    legible,
+    matplotlib,
+    palette,
+    whole_epochs,
+)
 
 if TYPE_CHECKING:
     from ..inspection import Activation, GradientVariance, Race
@@ -82,12 +92,18 @@ def training_curves(
     """
     if not isinstance(history, Mapping):
         raise TypeError(f"plots.training_curves: history must be what fit returns, got {history!r}")
+    figures = [figures] if isinstance(figures, str) else list(figures)
     names = [name for name in figures if name in history]
     if not names:
         raise ValueError(
-            f"plots.training_curves: the history has none of {list(figures)}, only {list(history)}."
+            f"plots.training_curves: the history has none of {figures}, only {list(history)}."
         )
     count = len(history[names[0]])
+    if any(len(history[name]) != count for name in names):
+        raise ValueError(
+            f"plots.training_curves: {names} must be of one length, got "
+            f"{[len(history[name]) for name in names]}."
+        )
     if count == 0:
         raise ValueError(
             "plots.training_curves: the history holds no epoch; train for one at least."
@@ -113,7 +129,7 @@ def training_curves(
             ax.axvline(stop + 1, color=matplotlib().rcParams["text.color"], ls=":", lw=1.2)
             ax.plot([stop + 1], [value], "o", ms=8, mfc="none", mew=2, color=drawn.get_color(),
                     label=f"best weights, epoch {stop + 1}")  # fmt: skip
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    whole_epochs(ax)
     ax.set(xlabel="epoch", ylabel="loss" if labels else ", ".join(names))
     ax.legend()
     return ax
@@ -193,12 +209,16 @@ def race(result: Race, ax: Any = None) -> Any:
     >>> ax = plots.race(result)
     """
     check_result("race", result, ("names", "epochs", "losses"))
+    outside = ax is None
     ax = axes(ax, size=(7.6, 4.4))
-    cycle = matplotlib().rcParams["axes.prop_cycle"].by_key()["color"]
-    for i, name in enumerate(result.names):
-        color, line = cycle[i % len(cycle)], LINES[(i + i // len(cycle)) % len(LINES)]
-        spread(result.epochs, result.losses[i], ax, label=name, color=color, ls=line)
-    return _finish_race(ax, result, "optimizer")
+    colors = palette(ax)
+    return _compare(
+        ax,
+        result,
+        [colors[i % len(colors)] for i in range(len(result.names))],
+        "optimizer",
+        outside,
+    )
 
 
 def learning_rates(result: Race, ax: Any = None) -> Any:
@@ -225,33 +245,38 @@ def learning_rates(result: Race, ax: Any = None) -> Any:
     >>> ax = plots.learning_rates(result)
     """
     check_result("learning_rates", result, ("names", "epochs", "losses"), "race")
+    outside = ax is None
     ax = axes(ax, size=(7.6, 4.4))
-    ends = (0.3, 1.0) if is_dark() else (0.0, 0.85)
+    ends = (0.3, 1.0) if is_dark(ax) else (0.0, 0.85)
     colors = matplotlib().get_cmap("viridis")(np.linspace(*ends, len(result.names)))
+    return _compare(ax, result, colors, "learning rate", outside)
+
+
+def _compare(ax: Any, result: Race, colors: Any, what: str, outside: bool) -> Any:
+    """A line and a band for each name, within limits that an exploding run does not set."""
+    losses = np.asarray(result.losses, float)  # (names, seeds, epochs)
+    start = losses[:, :, 0]
+    top = TOP * start.max() if np.isfinite(start).all() and start.max() > 0 else np.inf
+    shown = losses[np.isfinite(losses) & (losses <= top)]
     for i, name in enumerate(result.names):
-        diverged = not np.isfinite(result.losses[i]).all()
-        spread(result.epochs, result.losses[i], ax, color=colors[i], ls=LINES[i % len(LINES)],
-               label=f"{name}, diverged" if diverged else name)  # fmt: skip
-    return _finish_race(ax, result, "learning rate")
-
-
-def _finish_race(ax: Any, result: Race, what: str) -> Any:
-    """Axes and legend of a comparison."""
-    seeds = result.losses.shape[1]
-    note = f"\nmean and range, {seeds} seeds" if seeds > 1 else ""
-    finite = result.losses[np.isfinite(result.losses)]
-    if finite.size and finite.min() > 0:
+        label = legible(name) if np.isfinite(losses[i]).all() else f"{legible(name)}, diverged"
+        spread(result.epochs, np.minimum(losses[i], 10 * top), ax, label=label, color=colors[i],
+               ls=LINES[(i + i // len(LIGHT)) % len(LINES)])  # fmt: skip
+    if shown.size and shown.min() > 0:
         ax.set_yscale("log")
-    top = TOP * result.losses[:, :, 0].max()
-    if finite.size and finite.max() > top:  # a run that explodes leaves the picture
-        ax.set_ylim(top=top)
+    if shown.size < np.isfinite(losses).sum():  # a run that explodes leaves the picture
+        room = 1.3 if ax.get_yscale() == "log" else 1.0
+        ax.set_ylim(shown.min() / room, top)
         for marker in [line for line in ax.lines if line.get_marker() == "X"]:
             marker.set_ydata(np.minimum(marker.get_ydata(), top))
             marker.set_clip_on(False)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    whole_epochs(ax)
     ax.set(xlabel="epoch", ylabel="loss on the training data")
-    ax.legend(title=what + note, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0,
-              fontsize=9.5, title_fontsize=9.5)  # fmt: skip
+    seeds = losses.shape[1]
+    title = f"{what}\nmean and range, {seeds} seeds" if seeds > 1 else what
+    outside = outside or ax.figure.get_layout_engine() is not None  # which makes room for it
+    where = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    ax.legend(title=title, fontsize=9.5, title_fontsize=9.5, **(where if outside else {}))
     return ax
 
 
@@ -272,20 +297,24 @@ def gradient_variance(noise: GradientVariance, ax: Any = None) -> Any:
     --------
     >>> import numpy as np
     >>> from chainrule import inspection, plots
-    >>> noise = inspection.GradientVariance(np.array([1, 2, 4]), np.array([4.0, 2.0, 1.0]), 0.5)
+    >>> noise = inspection.GradientVariance(np.array([1, 2, 4]), np.array([4.0, 2.0, 1.0]), 0.5, 99)
     >>> ax = plots.gradient_variance(noise)
     """
     check_result("gradient_variance", noise, ("batch_sizes", "variance", "squared_norm"))
     ax = axes(ax)
-    sizes, variance = noise.batch_sizes, noise.variance
-    shown = variance > 1e-12 * max(variance.max(), 1e-300)  # all the data have no noise
-    ink = matplotlib().rcParams["text.color"]
-    ax.loglog(sizes[shown], variance[shown], "o", ms=7, label="measured, E|g_batch - g|²")
+    sizes, variance, n = noise.batch_sizes, noise.variance, noise.rows
+    shown = (variance > 0) & (sizes < n)  # all the data have no noise
     if shown.any():
+        ax.set(xscale="log", yscale="log")
         first = int(np.flatnonzero(shown)[0])
-        ax.loglog(sizes, variance[first] * sizes[first] / sizes, "-", color=ink, lw=1.0, zorder=1,
-                  label="∝ 1 / batch size")  # fmt: skip
-    ax.axhline(noise.squared_norm, ls="--", color="C1", lw=1.4, label="|g|², the gradient itself")
-    ax.set(xlabel="batch size (rows)", ylabel="variance of the gradient")
+        B = np.geomspace(sizes[shown].min(), min(sizes[shown].max(), n - 1), 200)
+        factor = variance[first] * sizes[first] / (n - sizes[first])
+        ink = matplotlib().rcParams["text.color"]
+        theory = factor * (n - B) / B
+        ax.plot(B, theory, color=ink, lw=1.0, zorder=1, label="theory, ∝ (N - B) / B")
+    ax.plot(sizes[shown], variance[shown], "o", ms=7, label="measured, E|g_batch - g|²")
+    ax.axhline(noise.squared_norm, ls="--", color=palette(ax)[1], lw=1.4,
+               label="|g|², the gradient itself")  # fmt: skip
+    ax.set(xlabel="batch size B (rows)", ylabel="variance of the gradient")
     ax.legend()
     return ax

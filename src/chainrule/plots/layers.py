@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import as_numbers, check_count, show
-from .style import DIVERGING, SEQUENTIAL, SIDES, axes, check_result, is_dark, matplotlib
+from .style import DIVERGING, SEQUENTIAL, SIDES, axes, check_result, is_dark, palette
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,11 +91,12 @@ def histograms(h: Histograms, ax: Any = None) -> Any:
     check_result("histograms", h, ("names", "edges", "counts", "std", "of"))
     count = len(h.names)
     ax = axes(ax, size=(6.4, 1.4 + 0.55 * count))
+    color = palette(ax)[0]
     for i, counts in enumerate(h.counts):
         base = count - 1 - i
         top = base + 0.85 * counts / max(counts.max(), 1)
-        ax.stairs(top, h.edges, baseline=base, fill=True, color="C0", alpha=0.45)
-        ax.stairs(top, h.edges, baseline=base, color="C0", lw=1.2)
+        ax.stairs(top, h.edges, baseline=base, fill=True, color=color, alpha=0.45)
+        ax.stairs(top, h.edges, baseline=base, color=color, lw=1.2)
     labels = [f"{name}\nstd {std:.2g}" for name, std in zip(h.names, h.std, strict=True)]
     ax.set_yticks(np.arange(count)[::-1] + 0.25, labels, fontsize=8.5)
     what = "activation" if h.of == "activations" else "gradient dL/dy"
@@ -136,15 +137,16 @@ def confusion_matrix(counts: Any, ax: Any = None, *, names: Sequence[str] | None
             f"plots.confusion_matrix: counts must have shape (C, C), got {show(counts.shape)}."
         )
     classes = len(counts)
-    names = [str(k) for k in range(classes)] if names is None else list(names)
+    names = [str(k) for k in range(classes)] if names is None else list(map(str, names))
     if len(names) != classes:
         raise ValueError(f"plots.confusion_matrix: {classes} classes, but {len(names)} names.")
     side = min(2.6 + 0.38 * classes, 12.0)
     ax = axes(ax, size=(side * 1.15, side), layout="compressed")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = ax.imshow(share, cmap=SEQUENTIAL, vmin=0, vmax=1)
+    form = "g" if counts.dtype.kind == "f" else "d"
     for i, j in zip(*np.nonzero(counts), strict=True):
-        ax.text(j, i, f"{counts[i, j]:g}", ha="center", va="center", fontsize=8.5,
+        ax.text(j, i, f"{counts[i, j]:{form}}", ha="center", va="center", fontsize=8.5,
                 color="black" if share[i, j] > 0.55 else "white")  # fmt: skip
     ax.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 3 else 0)
     ax.set_yticks(range(classes), names)
@@ -184,11 +186,13 @@ def network(drawn: Network, ax: Any = None) -> Any:
             f"plots.network: a layer has {max(drawn.sizes)} units; up to {MAX_UNITS} can be told "
             "apart. For wide layers there are plots.weight_images and plots.histograms."
         )
+    if not all(np.isfinite(W).all() for W in drawn.weights):
+        raise ValueError("plots.network: some weights are not finite.")
     tallest = max(drawn.sizes)
-    negative, positive = SIDES[is_dark()]
     ax = axes(ax, size=(1.6 + 1.7 * len(drawn.sizes), max(2.6, 1.1 + 0.42 * tallest)))
-    plt = matplotlib()
-    ink, ground = plt.rcParams["text.color"], plt.rcParams["axes.facecolor"]
+    negative, positive = SIDES[is_dark(ax)]
+    ink, ground = ("white", "#131416") if is_dark(ax) else ("black", "white")
+    room = ax.get_window_extent().height * 72 / ax.figure.dpi / (tallest + 1.3)  # points for a unit
     height = [np.arange(n)[::-1] - (n - 1) / 2 for n in drawn.sizes]  # of each unit, by column
     step = 0.6 + 0.25 * tallest  # between columns
     most = max((float(np.abs(W).max()) for W in drawn.weights), default=1.0) or 1.0
@@ -199,7 +203,7 @@ def network(drawn: Network, ax: Any = None) -> Any:
                     color=positive if W[i, j] > 0 else negative, lw=0.3 + 3.2 * size,
                     alpha=0.25 + 0.7 * size, solid_capstyle="round")  # fmt: skip
     for k, (label, y) in enumerate(zip(drawn.labels, height, strict=True)):
-        ax.scatter(np.full(len(y), k * step), y, s=min(260, 5000 / tallest), color=ground,
+        ax.scatter(np.full(len(y), k * step), y, s=min(16.0, 0.75 * room) ** 2, color=ground,
                    edgecolors=ink, linewidths=1.3, zorder=2)  # fmt: skip
         ax.text(k * step, tallest / 2 + 0.25, label, ha="center", va="bottom", fontsize=9.5)
     for sign, color in (("positive", positive), ("negative", negative)):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import as_numbers, show
-from .style import DIVERGING, LIGHT, SEQUENTIAL, SIDES, axes, check_result, matplotlib
+from .style import DIVERGING, LIGHT, SEQUENTIAL, SIDES, axes, check_result, legible, matplotlib
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,9 @@ def decision_regions(
     colorbar: bool = True,
 ) -> Any:
     """The plane coloured by the prediction, the lines where it changes, and the data on it.
+
+    With more than six classes each region bears its class's name, for colours alone do not tell so
+    many apart.
 
     Parameters
     ----------
@@ -60,14 +63,16 @@ def decision_regions(
     check_result("decision_regions", regions, ("x1", "x2", "p"))
     two = regions.p.shape[2] == 1
     classes = 2 if two else regions.p.shape[2]
-    names = [f"class {k}" for k in range(classes)] if names is None else list(names)
+    names = [f"class {k}" for k in range(classes)] if names is None else list(map(legible, names))
     if len(names) != classes:
         raise ValueError(f"plots.decision_regions: {classes} classes need {classes} names, "
                          f"got {names}.")  # fmt: skip
     points = _points(x, y, classes)
     ax = axes(ax, size=(5.6, 4.4) if two else (4.8, 4.4))
     plt = matplotlib()
-    extent = (regions.x1[0], regions.x1[-1], regions.x2[0], regions.x2[-1])
+    limits = (regions.x1[0], regions.x1[-1], regions.x2[0], regions.x2[-1])
+    half = np.array([regions.x1[1] - regions.x1[0], regions.x2[1] - regions.x2[0]]) / 2
+    extent = np.array(limits) + np.repeat(half, 2) * [-1, 1, -1, 1]  # of pixels round the points
     if two:
         colors: Any = SIDES[False]
         pale = plt.get_cmap(DIVERGING)(np.linspace(0.24, 0.76, 256))  # the data stand out on it
@@ -86,19 +91,30 @@ def decision_regions(
         paleness = 0.75 * (1 - regions.p.max(axis=2, keepdims=True)) + 0.35  # surer is stronger
         shade = colors[best] * (1 - paleness) + paleness
         ax.imshow(np.clip(shade, 0, 1), origin="lower", extent=extent, aspect="auto")
+        rim = len(best) // 8  # where a name would lie over the ticks
+        inner = np.zeros(best.shape, bool)
+        inner[rim : len(best) - rim, rim : len(best) - rim] = True
         for k in range(classes):
             if 0 < (best == k).sum() < best.size:
                 lead = regions.p[:, :, k] - np.delete(regions.p, k, axis=2).max(axis=2)
                 ax.contour(regions.x1, regions.x2, lead, levels=[0], colors="black",
                            linewidths=0.9)  # fmt: skip
+            inside = (best == k) & inner
+            if classes > len(LIGHT) and inside.any():
+                sure = np.where(inside, regions.p[:, :, k], 0)
+                row, column = np.unravel_index(sure.argmax(), sure.shape)
+                box = {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 1.5}
+                ax.text(regions.x1[column], regions.x2[row], names[k], fontsize=9, zorder=4,
+                        ha="center", va="center", color="black", bbox=box)  # fmt: skip
     if points is not None:
         x, y = points
         for k in range(classes):
+            marker = MARKERS[(k + k // len(LIGHT)) % len(MARKERS)]
             ax.scatter(*x[y == k].T, s=34, color=[colors[k]], edgecolors="white", linewidths=0.8,
-                       marker=MARKERS[k % len(MARKERS)], label=names[k], zorder=3)  # fmt: skip
-        # the colours of the points are made for the pale plane, so the legend is as pale
-        ax.legend(loc="best", fontsize=9, facecolor="white", labelcolor="black")
-    ax.set(xlim=extent[:2], ylim=extent[2:], xlabel="x1", ylabel="x2")
+                       marker=marker, label=names[k], zorder=3)  # fmt: skip
+        if classes <= len(LIGHT):  # as pale as the plane for which the colours are made
+            ax.legend(loc="best", fontsize=9, facecolor="white", labelcolor="black")
+    ax.set(xlim=limits[:2], ylim=limits[2:], xlabel="x1", ylabel="x2")
     return ax
 
 
@@ -223,22 +239,25 @@ def _draw(
         raise ValueError(f"{owner}: the loss is finite nowhere on the grid.")
     if path is not None:
         path = as_numbers(f"{owner}: path", path).astype(float)
-        if path.ndim != 2 or path.shape[1] != 2:
+        if path.ndim != 2 or path.shape[1] != 2 or len(path) == 0:
             raise ValueError(f"{owner}: path must have shape (T, 2), got {show(path.shape)}.")
+    if min(loss.shape) < 2:
+        raise ValueError(f"{owner}: a grid needs two points on each side, got {show(loss.shape)}.")
+    low, high = _limits(owner, loss, limits)
     plt = matplotlib()
     ax = axes(ax, "3d" if kind == "surface" else None, (5.8, 4.6))
-    low, high = (float(loss.min()), float(loss.max())) if limits is None else limits
-    if not low <= high:
-        raise ValueError(f"{owner}: limits must be (smallest, largest), got {limits!r}.")
-    loss = np.ma.masked_outside(loss, *limits) if limits else loss
-    wide = low > 0 and high > 30 * low
+    positive = float(loss[loss > 0].min()) if (loss > 0).any() else 0.0
+    wide = low >= 0 and high > 30 * positive > 0
+    if wide and low < positive:  # an exact zero has no logarithm
+        low = positive
+    loss = np.ma.array(np.clip(loss, low, high), mask=loss.mask)
     if kind == "contour":
-        high = high if high > low else low + 1.0
         levels = np.geomspace(low, high, 25) if wide else np.linspace(low, high, 25)
         norm = plt.matplotlib.colors.LogNorm(low, high) if wide else None
         image = ax.contourf(surface.a, surface.b, loss, levels, cmap=SEQUENTIAL, norm=norm)
         ax.contour(surface.a, surface.b, loss, levels[::3], colors="black", linewidths=0.4,
                    alpha=0.6)  # fmt: skip
+        ax.locator_params(nbins=7)
         ticks = plt.matplotlib.ticker
         bar = ax.figure.colorbar(image, ax=ax, label="loss")
         if wide:
@@ -259,9 +278,8 @@ def _draw(
         ends = np.log10([low, high]) if wide else np.array([low, high])
         ax.plot_surface(a, b, height.filled(np.nan), cmap=SEQUENTIAL, lw=0, rstride=1, cstride=1,
                         vmin=ends[0], vmax=ends[1], alpha=0.9)  # fmt: skip
-        if low < high:
-            ax.set_zlim(*ends)
-        ax.set_zlabel("loss, log10" if wide else "loss", labelpad=10)
+        ax.set_zlim(*ends)
+        ax.set_zlabel("loss, log10" if wide else "loss")
         if path is not None:
             along = [np.interp(q, surface.b, [np.interp(p, surface.a, row) for row in height])
                      for p, q in path]  # fmt: skip
@@ -269,6 +287,21 @@ def _draw(
         for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
             axis.set_major_locator(plt.matplotlib.ticker.MaxNLocator(5))
             axis.set_pane_color((0.5, 0.5, 0.5, 0.08))
+            axis.labelpad = 9
         ax.set_box_aspect(None, zoom=0.86)
     ax.set(xlabel=labels[0], ylabel=labels[1])
     return ax
+
+
+def _limits(owner: str, loss: Any, limits: Any) -> tuple[float, float]:
+    """Smallest and largest loss to show, never the same."""
+    if limits is None:
+        low, high = float(loss.min()), float(loss.max())
+    else:
+        ends = as_numbers(f"{owner}: limits", limits)
+        if ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+            raise ValueError(f"{owner}: limits must be (smallest, largest), got {limits!r}.")
+        low, high = map(float, ends)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        low, high = low - 0.5 * max(abs(low), 1.0), high + 0.5 * max(abs(high), 1.0)
+    return low, high

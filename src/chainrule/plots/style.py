@@ -118,14 +118,20 @@ def save(draw: Callable[[], Any], path: str | os.PathLike[str], dark: bool = Fal
     if not callable(draw):
         raise TypeError(f"plots.save: draw must be a function that draws, got {draw!r}.")
     path = Path(path)
-    with style(dark):
-        drawn = draw()
-        figure = getattr(drawn, "figure", drawn)
-        if not hasattr(figure, "savefig"):
-            raise TypeError(f"plots.save: draw must return an Axes or a Figure, got {drawn!r}.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    matplotlib().close(figure)
+    plt = matplotlib()
+    open_before = set(plt.get_fignums())
+    try:
+        with style(dark):
+            drawn = figure = draw()
+            while getattr(figure, "figure", figure) not in (figure, None):
+                figure = figure.figure  # of an Axes, and of a part of a figure
+            if not hasattr(figure, "savefig"):
+                raise TypeError(f"plots.save: draw must return an Axes or a Figure, got {drawn!r}.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path)
+    finally:
+        for number in set(plt.get_fignums()) - open_before:
+            plt.close(number)
     return path
 
 
@@ -137,10 +143,17 @@ def check_result(plot: str, value: Any, fields: tuple[str, ...], source: str = "
         )
 
 
-def is_dark() -> bool:
-    """Whether pictures are drawn on a dark ground at present."""
-    plt = matplotlib()
-    return sum(plt.matplotlib.colors.to_rgb(plt.rcParams["axes.facecolor"])) < 1.5
+def is_dark(ax: Any) -> bool:
+    """Whether an Axes has a dark ground, its own or that of its figure."""
+    to_rgba = matplotlib().matplotlib.colors.to_rgba
+    grounds = (to_rgba(ax.get_facecolor()), to_rgba(ax.figure.get_facecolor()))
+    seen = [ground for ground in grounds if ground[3] > 0.5]  # what is not transparent
+    return bool(seen) and sum(seen[0][:3]) < 1.5
+
+
+def palette(ax: Any) -> tuple[str, ...]:
+    """The colours for lines on an Axes."""
+    return DARK if is_dark(ax) else LIGHT
 
 
 def axes(
@@ -152,11 +165,25 @@ def axes(
     """The Axes that were given, or new ones; of another projection they are refused."""
     if ax is None:
         figure = matplotlib().figure(figsize=size, layout=layout)
-        return figure.add_subplot(projection=projection)
+        ax = figure.add_subplot(projection=projection)
     matplotlib()
     if not hasattr(ax, "get_figure"):
         raise TypeError(f"plots: ax must be a matplotlib Axes, got {ax!r}.")
     if (projection == "3d") != (getattr(ax, "name", "") == "3d"):
         wanted = 'subplot_kw={"projection": "3d"}' if projection else "plain Axes"
         raise ValueError(f"plots: this picture needs {wanted}, got {type(ax).__name__}.")
+    if not ax.lines:  # lines that stand there go on in their own order of colours
+        ax.set_prop_cycle(color=palette(ax))
     return ax
+
+
+def whole_epochs(ax: Any) -> None:
+    """Put ticks at whole numbers, unless somebody has chosen the ticks."""
+    locator = ax.xaxis.get_major_locator()
+    if isinstance(locator, matplotlib().MaxNLocator):
+        locator.set_params(integer=True)
+
+
+def legible(name: Any) -> str:
+    """A name as a legend shows it; matplotlib hides those that begin with an underscore."""
+    return f" {name}" if str(name).startswith("_") else str(name)
