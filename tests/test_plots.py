@@ -282,6 +282,13 @@ def test_an_exact_zero_leaves_the_scale_logarithmic():
     assert isinstance(ax.collections[0].norm, plt.matplotlib.colors.LogNorm)
 
 
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_limits_are_those_that_were_given(scale):
+    bowl = BOWL._replace(loss=scale * BOWL.loss)
+    ax = plots.loss_surface(bowl, limits=(1e-4, 1e5))
+    assert ax.collections[0].get_clim() == pytest.approx((1e-4, 1e5))
+
+
 def test_gradient_variance_of_all_the_data_is_no_noise():
     noise = inspection.GradientVariance(np.array([100]), np.array([0.0]), 0.01, 100)
     plots.gradient_variance(noise).figure.canvas.draw()

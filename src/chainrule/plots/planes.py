@@ -248,7 +248,7 @@ def _draw(
     ax = axes(ax, "3d" if kind == "surface" else None, (5.8, 4.6))
     positive = float(loss[loss > 0].min()) if (loss > 0).any() else 0.0
     wide = low >= 0 and high > 30 * positive > 0
-    if wide and low < positive:  # an exact zero has no logarithm
+    if wide and low == 0:  # an exact zero has no logarithm
         low = positive
     loss = np.ma.array(np.clip(loss, low, high), mask=loss.mask)
     if kind == "contour":
