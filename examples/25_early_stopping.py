@@ -54,8 +54,8 @@ for seed in seeds:
         raise SystemExit("The best weights must be back, to the last digit.")
 lowest, turns, last, restored_losses = np.array(rows).T
 print(f"The test loss turns at epoch {turns.mean():.0f} ± {turns.std():.0f} and has risen by "
-      f"{(last / lowest - 1).mean():.0%} ± {(last / lowest).std():.0%} at the end;\nstopped early it "
-      f"is {(restored_losses / lowest - 1).mean():.0%} above the lowest.")  # fmt: skip
+      f"{(last / lowest - 1).mean():.0%} ± {(last / lowest).std():.0%} at the end;\nstopped early "
+      f"it is {(restored_losses / lowest - 1).mean():.0%} above the lowest.")  # fmt: skip
 last_history, last_stop = model.history, stopping.best_epoch
 
 
