@@ -1,5 +1,6 @@
-"""The table of cases: every public layer, loss and optimizer with its options, one row each. It
-drives gradient, dtype, layout, composition and reference tests; a class without a row fails one."""
+"""The table of cases: every public layer, loss, optimizer and schedule with its options, one row
+each. It drives gradient, dtype, layout, composition and reference tests; a class without a row
+fails one."""
 
 from __future__ import annotations
 
@@ -201,4 +202,32 @@ OPTIMIZERS = {
     "Adam, weight_decay": lambda: cr.Adam(0.1, weight_decay=0.1),
     "Adam, amsgrad": lambda: cr.Adam(0.1, amsgrad=True),
     "Adam, all": lambda: cr.Adam(0.05, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.2, amsgrad=True),
+}
+
+SCHEDULES = {
+    "StepDecay": lambda: cr.StepDecay(0.1, 30),
+    "StepDecay, gamma": lambda: cr.StepDecay(0.7, 7, gamma=0.5),
+    "StepDecay, step_size of 1": lambda: cr.StepDecay(0.7, step_size=1, gamma=0.9),
+    "StepDecay, gamma of 0": lambda: cr.StepDecay(0.7, 7, 0),
+    "ExponentialDecay": lambda: cr.ExponentialDecay(0.1, 0.95),
+    "ExponentialDecay, steps": lambda: cr.ExponentialDecay(0.3, 0.1, steps=20),
+    "ExponentialDecay, gamma of 1": lambda: cr.ExponentialDecay(0.3, gamma=1),
+    "CosineDecay": lambda: cr.CosineDecay(0.1, 50),
+    "CosineDecay, final": lambda: cr.CosineDecay(0.5, 50, final=0.02),
+    "CosineDecay, steps of 1": lambda: cr.CosineDecay(0.1, steps=1, final=0.02),
+    "OneCycle": lambda: cr.OneCycle(0.4, 100),
+    "OneCycle, linear": lambda: cr.OneCycle(0.4, 100, anneal="linear"),
+    "OneCycle, all": lambda: cr.OneCycle(
+        0.9, 37, pct_start=0.41, div_factor=7.0, final_div_factor=33.0, anneal="linear"
+    ),
+    "OneCycle, up alone": lambda: cr.OneCycle(0.4, 30, pct_start=1),
+    "OneCycle, down alone": lambda: cr.OneCycle(0.4, 30, pct_start=0),
+    "OneCycle, steps of 1": lambda: cr.OneCycle(0.4, steps=1),
+    "OneCycle, steps of 5": lambda: cr.OneCycle(0.4, 5),
+    "LinearWarmup": lambda: cr.LinearWarmup(0.2, 10),
+    "LinearWarmup, steps of 1": lambda: cr.LinearWarmup(cr.StepDecay(0.2, 2), 1, 0.25),
+    "LinearWarmup, StepDecay": lambda: cr.LinearWarmup(cr.StepDecay(0.2, 9), 10, start_factor=0.1),
+    "LinearWarmup, CosineDecay": lambda: cr.LinearWarmup(
+        cr.CosineDecay(0.2, 40, 0.01), steps=10, start_factor=1 / 3
+    ),
 }

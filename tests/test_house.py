@@ -46,6 +46,8 @@ ARROWS = {
     "gradcheck": BASE | {"layer", "backprop", "parameters"},
     "inspection": BASE
     | {"model", "training", "callbacks", "parameters", "backprop", "numerics", "layer", "layers"},
+    # a training of its own, on copies, that takes the steps and the batches of fit
+    "rate_finder": BASE | {"model", "training", "data"},
     "plots": BASE,
     "__main__": set(),
 }

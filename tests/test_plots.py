@@ -35,6 +35,7 @@ ANGLES = np.arange(10) * 0.2 * np.pi
 TEN_CENTRES = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])
 TEN = lambda x: cr.softmax(8 * x @ TEN_CENTRES.T)  # noqa: E731
 CONFUSION = inspection.confusion_matrix(np.arange(200) % 10, np.arange(200) // 7 % 10)
+RANGE = cr.find_lr(THREE, *SPIRALS, loss=cr.SoftmaxCrossEntropy(), optimizer=cr.Adam())
 
 CASES = {
     "activation": [lambda **o: plots.activation(inspection.activation(cr.GELU()), **o)],
@@ -45,6 +46,10 @@ CASES = {
     "spread": [lambda **o: plots.spread([1, 2, 3], RUNS, label="runs", **o)],
     "race": [lambda **o: plots.race(RACE, **o)],
     "learning_rates": [lambda **o: plots.learning_rates(DIVERGED, **o)],
+    "find_lr": [
+        lambda **o: plots.find_lr(RANGE, **o),
+        lambda **o: plots.find_lr(RANGE._replace(suggestion=np.nan), **o),
+    ],
     "gradient_variance": [lambda **o: plots.gradient_variance(NOISE, **o)],
     "decision_regions": [
         lambda **o: plots.decision_regions(
@@ -244,6 +249,37 @@ def test_rates_that_diverge_say_so():
     assert labels == ["0.001", "0.1", "100, diverged"]
 
 
+def test_rate_finder_shows_its_losses_and_marks_the_suggestion():
+    ax = plots.find_lr(RANGE)
+    for label, values in (("loss of a batch", RANGE.losses), ("smoothed", RANGE.smoothed)):
+        assert_array_equal(curve(ax, label).get_xydata(), np.column_stack([RANGE.rates, values]))
+    mark = curve(ax, f"suggestion, {RANGE.suggestion:.2g}").get_xydata()
+    at = list(RANGE.rates).index(RANGE.suggestion)
+    assert mark.tolist() == [[RANGE.suggestion, RANGE.smoothed[at]]]
+    assert ax.get_xscale() == "log"
+    assert len(plots.find_lr(RANGE._replace(suggestion=np.nan)).lines) == 2
+    with pytest.raises(TypeError, match=r"what chainrule.find_lr\(...\) returns, got 3"):
+        plots.find_lr(3)
+
+
+@pytest.mark.parametrize("burst", [1e3, 1e300])
+def test_a_loss_that_bursts_leaves_the_picture(burst):
+    losses = np.append(RANGE.losses, burst)
+    rates = np.append(RANGE.rates, 2 * RANGE.rates[-1])
+    ax = plots.find_lr(RANGE._replace(rates=rates, losses=losses, smoothed=losses))
+    low, high = ax.get_ylim()
+    assert low < RANGE.losses.min() < RANGE.losses[0] < high < 100
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, 1e-9])
+def test_a_rate_finder_of_one_value(value):
+    flat = np.full(len(RANGE.rates), value)
+    ax = plots.find_lr(RANGE._replace(losses=flat, smoothed=flat, suggestion=np.nan))
+    low, high = ax.get_ylim()
+    assert low < value < high
+
+
 def test_a_rate_that_diverges_at_once_is_still_listed():
     gone = inspection.Race(("1e9",), np.arange(3), np.full((1, 2, 3), np.nan))
     assert plots.learning_rates(gone).get_legend().get_texts()[0].get_text() == "1e9, diverged"
@@ -400,7 +436,7 @@ OF_ARRAYS = {"spread", "weight_images", "confusion_matrix", "training_curves"}
 
 @pytest.mark.parametrize("name", sorted(set(plots.__all__) - NO_PICTURE - OF_ARRAYS))
 def test_a_model_where_its_numbers_are_wanted_is_refused(name):
-    with pytest.raises(TypeError, match=rf"plots\.{name}: .* inspection\."):
+    with pytest.raises(TypeError, match=rf"plots\.{name}: .* (inspection|chainrule)\."):
         getattr(plots, name)(NET)
 
 

@@ -1,16 +1,17 @@
-"""The table of cases is complete: each public layer, loss and optimizer has a row, each row a
-reference value, and each option of each constructor is set by some row."""
+"""The table of cases is complete: each public layer, loss, optimizer and schedule has a row, each
+row a reference value, and each option of each constructor is set by some row."""
 
 from __future__ import annotations
 
 import inspect
 
 import pytest
-from cases import LAYERS, LOSSES, OPTIMIZERS
+from cases import LAYERS, LOSSES, OPTIMIZERS, SCHEDULES
 
 import chainrule as cr
 from chainrule.losses import Loss
 from chainrule.optimizers import Optimizer
+from chainrule.schedules import Schedule
 
 
 def public(base: type) -> set[type]:
@@ -22,6 +23,7 @@ TABLES = [
     (cr.Layer, {name: case.make for name, case in LAYERS.items()}),
     (Loss, {name: case.make for name, case in LOSSES.items()}),
     (Optimizer, OPTIMIZERS),
+    (Schedule, SCHEDULES),
 ]
 
 

@@ -8,6 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
+from wrong_use_rates import RATE_ROWS
 from wrong_use_rows import (
     FLAGS,
     INF,
@@ -106,6 +107,7 @@ V = np.ones(2)
 ROWS = [
     *LAYER_ROWS,
     *LOSS_ROWS,
+    *RATE_ROWS,
     # ---- own layers
     row("Layer: forgets super, sets", ForgetsAndSets, RuntimeError, "super().__init__()"),
     row("Layer: forgets super, Model", lambda: net(Forgets()), RuntimeError, "super()"),

@@ -43,6 +43,8 @@ from .optimizers import (
     RAdam,
     RMSprop,
 )
+from .rate_finder import find_lr
+from .schedules import CosineDecay, ExponentialDecay, LinearWarmup, OneCycle, StepDecay
 from .training import History
 
 __version__ = "0.1.0"
@@ -62,11 +64,13 @@ __all__ = [
     "BinaryAccuracy",
     "BinaryCrossEntropy",
     "Callback",
+    "CosineDecay",
     "Dense",
     "DivergenceError",
     "Dropout",
     "EarlyStopping",
     "Embedding",
+    "ExponentialDecay",
     "Flatten",
     "GradientError",
     "HardSigmoid",
@@ -81,6 +85,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LinearWarmup",
     "LogSigmoid",
     "LogSoftmax",
     "MeanAbsoluteError",
@@ -89,6 +94,7 @@ __all__ = [
     "Model",
     "NAdam",
     "NegativeLogLikelihood",
+    "OneCycle",
     "PReLU",
     "Parallel",
     "ProgressBar",
@@ -104,8 +110,10 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "Softplus",
     "Softsign",
+    "StepDecay",
     "Tanh",
     "datasets",
+    "find_lr",
     "gradcheck",
     "initializers",
     "inspection",

@@ -63,6 +63,16 @@ def check_flag(owner: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_rate(owner: str, name: str, value: Any) -> Any:
+    """Return a rate as a float, or a function of the step as it is; anything else is refused."""
+    if isinstance(value, type):
+        raise TypeError(
+            f"{owner}: {name} must be a number or a schedule made with its options, as in "
+            f"CosineDecay(0.1, steps=1000), got {value!r}."
+        )
+    return value if callable(value) else check_number(owner, name, value, low=0)
+
+
 def as_numbers(what: str, values: Any) -> Array:
     """Return an array of real numbers, or refuse texts, objects, complex numbers, ragged lists."""
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..errors import as_numbers, check_number, show
+from ..errors import as_numbers, check_number, check_rate, show
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -30,7 +30,7 @@ class Optimizer:
     Parameters
     ----------
     lr : float or callable
-        The learning rate, or a function of the step's number, counted from 0.
+        The learning rate, or a schedule: a function of the step's number, counted from 0.
     weight_decay : float
         :math:`\lambda`: the gradient becomes :math:`g + \lambda w`, an L2 penalty; decoupled, the
         weights become :math:`(1 - \eta \lambda) w`.
@@ -44,7 +44,7 @@ class Optimizer:
 
     def __init__(self, lr: float | Schedule, weight_decay: float = 0.0) -> None:
         name = type(self).__name__
-        self.lr = lr if callable(lr) else check_number(name, "lr", lr, low=0)
+        self.lr = check_rate(name, "lr", lr)
         self.weight_decay = check_number(name, "weight_decay", weight_decay, low=0)
         self.steps = 0
         self._vectors: dict[str, Array] = {}

@@ -4,7 +4,15 @@ Every function draws on the `ax` it is given, or on a new one, and returns it. m
 is imported only when something is drawn.
 """
 
-from .curves import activation, gradient_variance, learning_rates, race, spread, training_curves
+from .curves import (
+    activation,
+    find_lr,
+    gradient_variance,
+    learning_rates,
+    race,
+    spread,
+    training_curves,
+)
 from .layers import confusion_matrix, histograms, network, weight_images
 from .planes import decision_regions, loss_landscape, loss_surface
 from .style import save, style
@@ -13,6 +21,7 @@ __all__ = [
     "activation",
     "confusion_matrix",
     "decision_regions",
+    "find_lr",
     "gradient_variance",
     "histograms",
     "learning_rates",

@@ -1,5 +1,5 @@
 """Curves: an activation and its derivative, losses over epochs, several runs with their spread,
-and the noise of a gradient against the size of the batch."""
+the noise of a gradient against the size of the batch, and the loss while the rate grows."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from .style import (
 
 if TYPE_CHECKING:
     from ..inspection import Activation, GradientVariance, Race
+    from ..rate_finder import RangeTest
 
 TOP = 30.0  # in a comparison, times the largest loss at the start
 
@@ -244,7 +245,7 @@ def learning_rates(result: Race, ax: Any = None) -> Any:
     >>> result = inspection.Race(("0.001", "100"), np.arange(2), losses)
     >>> ax = plots.learning_rates(result)
     """
-    check_result("learning_rates", result, ("names", "epochs", "losses"), "race")
+    check_result("learning_rates", result, ("names", "epochs", "losses"), "inspection.race")
     outside = ax is None
     ax = axes(ax, size=(7.6, 4.4))
     ends = (0.3, 1.0) if is_dark(ax) else (0.0, 0.85)
@@ -316,5 +317,47 @@ def gradient_variance(noise: GradientVariance, ax: Any = None) -> Any:
     ax.axhline(noise.squared_norm, ls="--", color=palette(ax)[1], lw=1.4,
                label="|g|², the gradient itself")  # fmt: skip
     ax.set(xlabel="batch size B (rows)", ylabel="variance of the gradient")
+    ax.legend()
+    return ax
+
+
+def find_lr(result: RangeTest, ax: Any = None) -> Any:
+    """The loss while the learning rate grows, with the suggested rate marked.
+
+    Parameters
+    ----------
+    result : RangeTest
+        From `chainrule.find_lr`. A loss that bursts leaves the picture above.
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import plots
+    >>> from chainrule.rate_finder import RangeTest
+    >>> losses = np.array([1.0, 0.9, 0.4, 0.3, 2.0])
+    >>> ax = plots.find_lr(RangeTest(np.geomspace(1e-3, 10, 5), losses, losses, 0.1))
+    """
+    fields = ("rates", "losses", "smoothed", "suggestion")
+    check_result("find_lr", result, fields, "chainrule.find_lr")
+    rates, smoothed, rate = result.rates, result.smoothed, result.suggestion
+    ax = axes(ax)
+    colors = palette(ax)
+    ax.set_xscale("log")
+    ax.plot(rates, result.losses, ".", ms=5, color=colors[5], label="loss of a batch")
+    ax.plot(rates, smoothed, color=colors[0], label="smoothed")
+    if np.isfinite(rate):
+        ax.axvline(rate, color=matplotlib().rcParams["text.color"], ls=":", lw=1.2)
+        ax.plot([rate], [smoothed[int(np.abs(rates - rate).argmin())]], "o", ms=8, mfc="none",
+                mew=2, color=colors[1], label=f"suggestion, {rate:.2g}")  # fmt: skip
+    least, top = result.losses.min(), result.losses[: smoothed.argmin() + 1].max()
+    room = (top - least) or abs(top) or 1.0
+    if result.losses.max() > top + room:
+        ax.set_ylim(least - 0.1 * room, top + 0.5 * room)
+    ax.set(xlabel="learning rate", ylabel="loss")
     ax.legend()
     return ax

@@ -136,11 +136,12 @@ def save(draw: Callable[[], Any], path: str | os.PathLike[str], dark: bool = Fal
 
 
 def check_result(plot: str, value: Any, fields: tuple[str, ...], source: str = "") -> None:
-    """Refuse anything but what the function of the same name in `inspection` returns."""
+    """Refuse anything but what a function returns: the one of the same name in `inspection`, or
+    the one that `source` names.
+    """
     if not (isinstance(value, tuple) and all(hasattr(value, field) for field in fields)):
-        raise TypeError(
-            f"plots.{plot}: expected what inspection.{source or plot}(...) returns, got {value!r}."
-        )
+        source = source or f"inspection.{plot}"
+        raise TypeError(f"plots.{plot}: expected what {source}(...) returns, got {value!r}.")
 
 
 def is_dark(ax: Any) -> bool:
