@@ -45,7 +45,8 @@ ARROWS = {
     "training": BASE | {"backprop", "data", "callbacks", "metrics", "losses"},
     "gradcheck": BASE | {"layer", "backprop", "parameters"},
     "inspection": BASE
-    | {"model", "training", "callbacks", "parameters", "backprop", "numerics", "layer", "layers"},
+    | {"model", "training", "callbacks", "parameters", "backprop", "numerics", "layer", "layers"}
+    | {"metrics"},
     # a training of its own, on copies, that takes the steps and the batches of fit
     "rate_finder": BASE | {"model", "training", "data"},
     "plots": BASE,
@@ -102,7 +103,8 @@ def allowed(name):
     if name.startswith("layers."):
         return CONTAINERS if name == "layers.containers" else LAYERS
     package = name.split(".")[0]
-    own = {package} if package in ("losses", "optimizers", "inspection", "plots") else set()
+    packages = ("losses", "metrics", "optimizers", "inspection", "plots")
+    own = {package} if package in packages else set()
     return ARROWS[package] | own if package in ARROWS else None
 
 

@@ -8,6 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
+from wrong_use_metrics import METRIC_ROWS
 from wrong_use_rates import RATE_ROWS
 from wrong_use_rows import (
     FLAGS,
@@ -128,22 +129,7 @@ ROWS = [
         ("instance", cr.ReLU(), TE, "class"),
         ("taken", type("Dense", (cr.Layer,), {}), VE, "taken"),
     ]),
-    # ---- metrics
-    *table("Accuracy:", lambda v: cr.Accuracy().update(*v), [
-        ("one column", (X[:, :1], Y), VE, "BinaryAccuracy()"),
-        ("floats", (X, Y + 0.5), TE, "integers"),
-        ("length", (X, Y[:3]), VE, "(3,)"),
-        ("weight", (X, Y, [1, 1, 1, -1]), VE, "not negative"),
-        ("label 2 of 2", (X, [0, 1, 2, 0]), VE, "from 0 to 1"),
-        ("label -1", (X, [0, 1, -1, 0]), VE, "from 0 to 1"),
-        ("text", ([["a", "b"]], [0]), TE, "real numbers"),
-    ]),
-    *each("BinaryAccuracy: threshold", cr.BinaryAccuracy, RATES[1:], "threshold must be a number"),
-    *table("BinaryAccuracy:", lambda v: cr.BinaryAccuracy().update(*v), [
-        ("target 2", (X, X + 2), VE, "0 or 1"),
-        ("(4,) to (4, 1)", (X[:, :1], Y), VE, "(4, 1)"),
-        ("text", ([["a"]], [[1]]), TE, "real numbers"),
-    ]),
+    *METRIC_ROWS,
     # ---- optimizers
     *numbers([
         *((kind, (0.1,) if name != "lr" else (), name, RATES, "[0, inf)")

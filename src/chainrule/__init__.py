@@ -29,7 +29,18 @@ from .losses import (
     NegativeLogLikelihood,
     SoftmaxCrossEntropy,
 )
-from .metrics import Accuracy, BinaryAccuracy
+from .metrics import (
+    F1,
+    R2,
+    ROCAUC,
+    Accuracy,
+    BinaryAccuracy,
+    ConfusionMatrix,
+    Precision,
+    Recall,
+    RootMeanSquaredError,
+    TopKAccuracy,
+)
 from .model import Model
 from .numerics import sigmoid, softmax
 from .optimizers import (
@@ -51,7 +62,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU",
+    "F1",
     "GELU",
+    "R2",
+    "ROCAUC",
     "SELU",
     "SGD",
     "Accuracy",
@@ -64,6 +78,7 @@ __all__ = [
     "BinaryAccuracy",
     "BinaryCrossEntropy",
     "Callback",
+    "ConfusionMatrix",
     "CosineDecay",
     "Dense",
     "DivergenceError",
@@ -97,12 +112,15 @@ __all__ = [
     "OneCycle",
     "PReLU",
     "Parallel",
+    "Precision",
     "ProgressBar",
     "RAdam",
     "RMSprop",
     "ReLU",
+    "Recall",
     "Reshape",
     "Residual",
+    "RootMeanSquaredError",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -112,6 +130,7 @@ __all__ = [
     "Softsign",
     "StepDecay",
     "Tanh",
+    "TopKAccuracy",
     "datasets",
     "find_lr",
     "gradcheck",

@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .errors import check_count, check_flag, check_number
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class Callback:
     model : Model
         The model in training.
     params : dict
-        ``"epochs"``, ``"steps"`` in an epoch, and ``"monitors"``: the name of every figure that the
+        ``"epochs"``, ``"steps"`` in an epoch, and ``"monitors"``: the name of every number that the
         history will hold, with whether higher is better.
 
     Examples
@@ -49,13 +51,13 @@ class Callback:
     def on_epoch_begin(self, epoch: int) -> None:
         """Before an epoch, counted from 0."""
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         """After an epoch, with its figures."""
 
     def on_train_batch_begin(self, batch: int) -> None:
         """Before a step, counted from 0 in each epoch."""
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any]) -> None:
         """After a step, with its loss."""
 
 
@@ -145,7 +147,7 @@ class EarlyStopping(Callback):
         higher = monitors[self.monitor] if self.mode == "auto" else self.mode == "max"
         self._sign = -1.0 if higher else 1.0
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         if epoch < self.start_from_epoch:
             return
         value = logs[self.monitor]
@@ -190,9 +192,10 @@ class ProgressBar(Callback):
     def on_epoch_begin(self, epoch: int) -> None:
         self._start = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         now, epochs = time.perf_counter(), self.params["epochs"]
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        numbers = {name: value for name, value in logs.items() if np.ndim(value) == 0}
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
         line = f"epoch {epoch + 1:{len(str(epochs))}}/{epochs}  {figures}  {now - self._start:.2f}s"
         self._held_back = line
         if now - self._shown >= self.every:

@@ -413,6 +413,7 @@ class Model:
         validation_split : float
             Share of the rows to hold back instead: at random, by the model's seed and N alone.
         metrics : list of Metric or Loss
+            Each has a name of its own; results may be arrays, as those of `ConfusionMatrix`.
         callbacks : list of Callback
         shuffle : bool
             Whether each epoch has an order of its own.
@@ -484,7 +485,7 @@ class Model:
         metrics: Iterable[Metric | LossLike] = (),
         sample_weight: Any = None,
         batch_size: int | None = 1024,
-    ) -> dict[str, float]:
+    ) -> dict[str, Any]:
         """Loss and metrics over all rows, in evaluation mode: ``{"loss": ..., "accuracy": ...}``.
 
         Raises

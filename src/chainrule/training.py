@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from .optimizers import Optimizer
 
 
-class History(dict[str, list[float]]):
+class History(dict[str, list[Any]]):
     """The figures of a training run: a list for each name, a number for each epoch.
+
+    Of a metric whose result is an array, such as `ConfusionMatrix`, it holds an array for each.
 
     Attributes
     ----------
@@ -36,7 +38,7 @@ class History(dict[str, list[float]]):
         super().__init__()
         self.epochs: list[int] = []
 
-    def add(self, epoch: int, figures: Mapping[str, float]) -> None:
+    def add(self, epoch: int, figures: Mapping[str, Any]) -> None:
         """Write down an epoch."""
         self.epochs.append(epoch)
         for name, value in figures.items():
@@ -114,7 +116,8 @@ def fit(
         validation = (x[held_back], y[held_back], w)
     callbacks = check_callbacks(callbacks, verbose)
 
-    monitors = {"loss": False, **{metric.name: metric.higher_is_better for metric in metrics}}
+    monitors = {"loss": False}
+    monitors |= {m.name: m.higher_is_better for m in metrics if m.higher_is_better is not None}
     if validation is not None:
         monitors |= {f"val_{name}": higher for name, higher in monitors.items()}
     n = len(x) if rows is None else len(rows)
@@ -173,7 +176,7 @@ def _train_epoch(
     order: Iterable[Any],
     metrics: Sequence[Metric],
     callbacks: Sequence[Callback],
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Make a step for each batch; return the means over the epoch."""
     x, y, weight = data
     formula = formula_of(loss)
@@ -211,7 +214,7 @@ def evaluate_arrays(
     y: Array,
     weight: Array | None,
     batch_size: int | None = 1024,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Loss and metrics in evaluation mode, on checked arrays, batch by batch."""
     formula = formula_of(loss)
     mean_loss = LossMetric(loss, "loss")

@@ -12,14 +12,12 @@ from ..errors import as_numbers, check_count, check_number, show
 from ..layer import Layer
 from ..layers.containers import last_computing
 from ..layers.probabilities import LogSigmoid
+from ..metrics.confusion import count_pairs
 from ..model import Model
 from ..numerics import sigmoid, softmax
 
 if TYPE_CHECKING:
     from .._types import Array
-
-
-MAX_CLASSES = 10_000  # a table of 800 MB
 
 
 class Activation(NamedTuple):
@@ -203,15 +201,13 @@ def confusion_matrix(prediction: Any, target: Any, classes: int | None = None) -
         count = check_count(owner, "classes", classes)
     else:
         count = width or other_width or 1 + max(int(i.max(initial=0)) for i in (guess, truth))
-    if count > MAX_CLASSES:
-        raise ValueError(f"{owner}: {count} classes are more than the {MAX_CLASSES} that it takes.")
     for name, indices in (("prediction", guess), ("target", truth)):
         if indices.size and not 0 <= indices.min() <= indices.max() < count:
             raise ValueError(
                 f"{owner}: classes in {name} must be from 0 to {count - 1}, got {indices.min()} "
                 f"to {indices.max()}."
             )
-    return np.bincount(truth * count + guess, minlength=count**2).reshape(count, count)
+    return count_pairs(owner, guess, truth, count)
 
 
 def _class_indices(owner: str, name: str, values: Any) -> tuple[Array, int]:

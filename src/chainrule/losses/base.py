@@ -92,7 +92,7 @@ def times(w: Array, x: Array) -> Array:
     return product
 
 
-def same_shape(loss: Loss, target: Array, shape: tuple[int, ...]) -> Array:
+def same_shape(loss: Any, target: Array, shape: tuple[int, ...]) -> Array:
     """Refuse a target of another shape than the predictions', and an empty one."""
     if target.shape != shape:
         hint = ""
@@ -117,6 +117,6 @@ def prepare_weight(weight: Any, shape: tuple[int, ...], dtype: Any) -> Array | N
             f"sample_weight must have one weight for each row, shape {show(shape)}; got "
             f"{show(weight.shape)}."
         )
-    if not (weight.min() >= 0 and np.isfinite(weight).all()):
+    if weight.size and not (weight.min() >= 0 and np.isfinite(weight).all()):
         raise ValueError("sample_weight must be finite and not negative.")
     return cast("sample_weight", weight, dtype)

@@ -83,7 +83,7 @@ def training_curves(
     Raises
     ------
     ValueError
-        When the history has none of the figures, or not the epoch.
+        When the history has none of the figures, or not the epoch, or arrays.
 
     Examples
     --------
@@ -109,6 +109,12 @@ def training_curves(
         raise ValueError(
             "plots.training_curves: the history holds no epoch; train for one at least."
         )
+    for name in names:
+        if np.ndim(history[name][0]):
+            raise ValueError(
+                f"plots.training_curves: {name!r} holds an array for each epoch; choose figures "
+                "that are numbers."
+            )
     epochs = np.array(getattr(history, "epochs", range(count)), dtype=int)
     if stop is not None:
         stop = check_count("plots.training_curves", "stop", stop, low=0)
