@@ -103,7 +103,7 @@ def allowed(name):
     if name.startswith("layers."):
         return CONTAINERS if name == "layers.containers" else LAYERS
     package = name.split(".")[0]
-    packages = ("losses", "metrics", "optimizers", "inspection", "plots")
+    packages = ("callbacks", "losses", "metrics", "optimizers", "inspection", "plots")
     own = {package} if package in packages else set()
     return ARROWS[package] | own if package in ARROWS else None
 

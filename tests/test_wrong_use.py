@@ -39,6 +39,17 @@ def step(optimizer, *sizes, dtypes=("float64", "float64")):
         optimizer.step(np.ones(size, dtypes[0]), np.ones(size, dtypes[1]))
 
 
+PLATEAU = {
+    "monitor": [(3, TE), (None, TE)],
+    "factor": [*RATES, (1, VE)],
+    "patience": SIZES[1:],
+    "mode": [("low", VE), (None, VE)],
+    "min_delta": RATES,
+    "cooldown": SIZES[1:],
+    "min_lr": RATES,
+}
+
+
 class OwnScale(cr.Layer):
     """A right layer with one argument."""
 
@@ -204,6 +215,15 @@ ROWS = [
     row("EarlyStopping: mode", lambda: cr.EarlyStopping(mode="low"), VE, '"auto"'),
     row("EarlyStopping: monitor 3", lambda: cr.EarlyStopping(3), TE, "must be a name"),
     row("EarlyStopping: monitor", lambda: fit(callbacks=[cr.EarlyStopping()]), VE, "no 'val_loss'"),
+    *[
+        row
+        for name, values in PLATEAU.items()
+        for row in each(f"ReduceLROnPlateau: {name}", lambda v, name=name: cr.ReduceLROnPlateau(
+            **{name: v}), values, name)
+    ],
+    row("LambdaCallback: hook", lambda: cr.LambdaCallback(on_end=print), TE, "no hook 'on_end'"),
+    row("LambdaCallback: 3", lambda: cr.LambdaCallback(on_train_end=3), TE, "must be a function"),
+    *each("CSVLogger: append", lambda v: cr.CSVLogger("a", v), FLAGS, "append must be True"),
     *each("ProgressBar: every", cr.ProgressBar, RATES, "every must be a number"),
     # ---- model
     row("Model: none", lambda: cr.Model(), VE, "at least one layer"),

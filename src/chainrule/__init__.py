@@ -5,7 +5,15 @@ chains them.
 """
 
 from . import datasets, initializers, inspection, plots
-from .callbacks import Callback, EarlyStopping, ProgressBar
+from .callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    ProgressBar,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
 from .errors import DivergenceError, GradientError
 from .gradcheck import gradcheck, numerical_gradient
 from .layer import Layer, register_layer
@@ -77,6 +85,7 @@ __all__ = [
     "BatchNorm",
     "BinaryAccuracy",
     "BinaryCrossEntropy",
+    "CSVLogger",
     "Callback",
     "ConfusionMatrix",
     "CosineDecay",
@@ -96,6 +105,7 @@ __all__ = [
     "Huber",
     "Identity",
     "KLDivergence",
+    "LambdaCallback",
     "Layer",
     "LayerNorm",
     "LeakyReLU",
@@ -118,6 +128,7 @@ __all__ = [
     "RMSprop",
     "ReLU",
     "Recall",
+    "ReduceLROnPlateau",
     "Reshape",
     "Residual",
     "RootMeanSquaredError",
@@ -130,6 +141,7 @@ __all__ = [
     "Softsign",
     "StepDecay",
     "Tanh",
+    "TerminateOnNaN",
     "TopKAccuracy",
     "datasets",
     "find_lr",

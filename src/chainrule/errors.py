@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,13 @@ def check_rate(owner: str, name: str, value: Any) -> Any:
             f"CosineDecay(0.1, steps=1000), got {value!r}."
         )
     return value if callable(value) else check_number(owner, name, value, low=0)
+
+
+def listed(name: str, values: Any) -> list[Any]:
+    """Return a list from any sequence, and refuse what is none."""
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(f"{name} must be a list, as in {name}=[...], got {values!r}.")
+    return list(values)
 
 
 def as_numbers(what: str, values: Any) -> Array:

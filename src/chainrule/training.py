@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import backprop
-from .callbacks import Callback, ProgressBar
+from .callbacks import Callback, TerminateOnNaN, check_callbacks, looks_at_batches
 from .data import batches, validation_rows
-from .errors import DivergenceError, as_numbers, cast, check_count, check_flag, check_number, show
+from .errors import (
+    DivergenceError,
+    as_numbers,
+    cast,
+    check_count,
+    check_flag,
+    check_number,
+    listed,
+    show,
+)
 from .losses.base import Loss, prepare_weight
 from .metrics import LossMetric, Metric, as_metric
 
@@ -122,10 +131,10 @@ def fit(
         monitors |= {f"val_{name}": higher for name, higher in monitors.items()}
     n = len(x) if rows is None else len(rows)
     steps = -(-n // (size or n))
-    by_batch = [callback for callback in callbacks if _looks_at_batches(callback)]
+    by_batch = [callback for callback in callbacks if looks_at_batches(callback)]
     model.stop_training = False
     for callback in callbacks:
-        callback.model = model
+        callback.model, callback.optimizer = model, optimizer
         callback.params = {"epochs": epochs, "steps": steps, "monitors": monitors}
     for callback in callbacks:
         callback.on_train_begin()
@@ -146,12 +155,18 @@ def fit(
                 model.load_state_dict(last_good[0])
                 if last_good[1] is not None:
                     optimizer.load_state_dict(last_good[1])
-                raise DivergenceError(
+                message = (
                     f"Training stopped in epoch {epoch + 1}, {error} The weights are those before "
                     "this epoch, or the best where EarlyStopping keeps them, and so is the state "
                     f"of {optimizer!r}. Look for values in the data that are not finite or not "
                     "scaled, and try a smaller learning rate."
-                ) from None
+                )
+                quiet = [c for c in callbacks if isinstance(c, TerminateOnNaN)]
+                if not quiet:
+                    raise DivergenceError(message) from None
+                for callback in quiet:
+                    callback.end_training(epoch, message)
+                break
             if validation is not None:
                 after = evaluate_arrays(model, loss, metrics, *validation)
                 figures |= {f"val_{name}": value for name, value in after.items()}
@@ -312,27 +327,6 @@ def check_batch_size(owner: str, batch_size: Any) -> int | None:
     return None if batch_size is None else check_count(owner, "batch_size", batch_size)
 
 
-def listed(name: str, values: Any) -> list[Any]:
-    """Return a list from any sequence, and refuse what is none."""
-    if not isinstance(values, Iterable) or isinstance(values, str):
-        raise TypeError(f"{name} must be a list, as in {name}=[...], got {values!r}.")
-    return list(values)
-
-
-def check_callbacks(callbacks: Any, verbose: Any) -> list[Callback]:
-    """Return the callbacks, with one that shows progress where wanted."""
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(f'fit: verbose must be "auto", 0 or 1, got {verbose!r}.')
-    chosen = listed("callbacks", callbacks)
-    for callback in chosen:
-        if not isinstance(callback, Callback):
-            hint = f"; write {callback.__name__}()" if isinstance(callback, type) else ""
-            raise TypeError(f"callbacks: expected Callback objects, got {callback!r}{hint}.")
-    if verbose and not any(isinstance(callback, ProgressBar) for callback in chosen):
-        chosen.append(ProgressBar(every=0.5 if verbose == "auto" else 0.0))
-    return chosen
-
-
 def formula_of(loss: Any) -> Callable[..., tuple[float, Array]]:
     """The loss to call on arrays that were checked; of a user's own, the results are checked."""
     if isinstance(loss, Loss):
@@ -357,14 +351,6 @@ def formula_of(loss: Any) -> Callable[..., tuple[float, Array]]:
         return value, d.astype(prediction.dtype, copy=False)
 
     return formula
-
-
-def _looks_at_batches(callback: Callback) -> bool:
-    kind = type(callback)
-    return (
-        kind.on_train_batch_begin is not Callback.on_train_batch_begin
-        or kind.on_train_batch_end is not Callback.on_train_batch_end
-    )
 
 
 def _blame_forward(model: Model, x: Array, y: Array) -> str:

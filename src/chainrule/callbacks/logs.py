@@ -1,0 +1,113 @@
+"""The figures of a run as a file that others can read while it is written. A run that is killed
+leaves a row for each epoch it finished, because no row waits in memory."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import check_flag
+from .base import Callback
+
+
+class CSVLogger(Callback):
+    """Write a row for each epoch to a CSV file: its number, counted from 0, and its figures.
+
+    The file is open only while a row is written. Figures that are arrays, as those of
+    `ConfusionMatrix`, are left out. The text is UTF-8, with a header in the first line.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        An earlier file is replaced when the first epoch of a fit ends.
+    append : bool
+        Write behind the rows of an earlier file instead; its header has to name the same figures,
+        in any order.
+
+    Raises
+    ------
+    TypeError
+        For a path or a flag that is none.
+    ValueError
+        For an earlier file whose header does not fit, at the start of a fit.
+    OSError
+        For a file that cannot be written, at the start of a fit as far as that can be known.
+
+    Examples
+    --------
+    >>> from chainrule import CSVLogger
+    >>> log = CSVLogger("run.csv")  # for fit(..., callbacks=[log])
+
+    References
+    ----------
+    Keras' ``CSVLogger``, which keeps the file open.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"CSVLogger: path must be that of a CSV file, got {path!r}.")
+        self.path = os.fsdecode(path)
+        self.append = check_flag("CSVLogger", "append", append)
+
+    def on_train_begin(self) -> None:
+        self._target = os.path.abspath(self.path)  # for a run that changes its folder
+        with open(self.path, "ab"):  # refused by the system now, and not after the first epoch
+            pass
+        self._columns = self._header() if self.append else []
+        self._goes_on = bool(self._columns)
+        if self._goes_on:
+            self._refuse(set(self.params["monitors"]) - set(self._columns))
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        row: dict[str, Any] = {"epoch": epoch}
+        row |= {name: np.asarray(value).item() for name, value in logs.items() if is_scalar(value)}
+        lines = [[row.get(name, "") for name in self._columns or row]]
+        if not self._columns:
+            self._columns = list(row)
+            mode = "w"
+            lines.insert(0, [*self._columns])
+        else:
+            mode = "a"
+            if self._goes_on:
+                self._refuse(set(row) ^ set(self._columns))
+        with open(self._target, mode, newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(lines)
+        self._goes_on = False  # its columns were compared
+
+    def _header(self) -> list[str]:
+        """Read the columns of an earlier file, none of an empty one; make its last line whole."""
+        with open(self._target, "rb") as file:
+            lines = file.read()
+        if not lines:
+            return []
+        try:
+            columns = next(csv.reader([lines.splitlines()[0].decode("utf-8-sig")]), [])
+        except (UnicodeDecodeError, csv.Error):
+            columns = []
+        if columns[:1] != ["epoch"] or len(set(columns)) != len(columns):
+            raise ValueError(
+                f"CSVLogger: {self.path!r} is no log of this kind, whose first line begins with "
+                "'epoch'; use another path, or append=False to replace it."
+            )
+        if not lines.endswith((b"\n", b"\r")):  # a run was killed while it wrote
+            with open(self._target, "ab") as file:
+                file.write(b"\n")
+        return columns
+
+    def _refuse(self, names: set[str]) -> None:
+        """Refuse figures that stand in the header or come from this run, and not both."""
+        if names:
+            raise ValueError(
+                f"CSVLogger: the header of {self.path!r} is {','.join(self._columns)}, which does "
+                f"not fit this run because of {', '.join(sorted(names))}; use another path, or "
+                "append=False to replace it."
+            )
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a figure is one number; that of a confusion matrix is not."""
+    return np.ndim(value) == 0

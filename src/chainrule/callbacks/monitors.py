@@ -1,0 +1,54 @@
+"""What callbacks share that follow a figure: which one, whether lower or higher is better, and what
+counts as an improvement. What is wrong with a monitor is refused here, before training begins."""
+
+from __future__ import annotations
+
+import math
+
+from ..errors import check_count, check_number
+from .base import Callback
+
+
+class Monitoring(Callback):
+    """Base class: keeps the best value of a figure, and counts the epochs without a better one."""
+
+    def __init__(self, monitor: str, mode: str, min_delta: float, patience: int) -> None:
+        owner = type(self).__name__
+        if not isinstance(monitor, str):
+            raise TypeError(f"{owner}: monitor must be a name, got {monitor!r}.")
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f'{owner}: mode must be "auto", "min" or "max", got {mode!r}.')
+        self.monitor, self.mode = monitor, mode
+        self.min_delta = check_number(owner, "min_delta", min_delta, low=0)
+        self.patience = check_count(owner, "patience", patience, low=0)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best: float | None = None
+        self._waited = 0
+
+    def on_train_begin(self) -> None:
+        self._forget()
+        monitors = self.params["monitors"]
+        if self.monitor not in monitors:
+            hint = ""
+            if self.monitor.startswith("val_") and "val_loss" not in monitors:
+                hint = " Pass validation_data=(x, y) or validation_split=0.1 to fit."
+            raise ValueError(
+                f"{type(self).__name__}: there will be no {self.monitor!r} to monitor, only "
+                f"{', '.join(monitors)}.{hint}"
+            )
+        higher = monitors[self.monitor] if self.mode == "auto" else self.mode == "max"
+        self._sign = -1.0 if higher else 1.0
+
+    def _improves(self, value: float) -> bool:
+        """Take in an epoch's value; NaN never improves, and the first number always does."""
+        gain = math.inf if self.best is None else self._sign * (self.best - value)
+        if not math.isnan(value) and gain > self.min_delta:
+            self.best, self._waited = value, 0
+            return True
+        self._waited += 1
+        return False
+
+    def _is_out_of_patience(self) -> bool:
+        return self._waited >= max(self.patience, 1)
