@@ -154,7 +154,7 @@ def third_party(name):
 
 
 def test_nothing_but_numpy():
-    optional = {"testing": {"hypothesis"}, "plots": {"matplotlib"}}
+    optional = {"testing": {"hypothesis"}, "plots": {"matplotlib"}, "callbacks": {"tqdm"}}
     for name in FILES:
         assert third_party(name) <= optional.get(name.split(".")[0], set()), name
 
@@ -177,8 +177,8 @@ def test_import_loads_only_numpy_and_the_standard_library():
     loaded = set(both) - set(numpy)
     roots = {name.split(".")[0] for name in loaded}
     assert roots - {"chainrule"} <= set(sys.stdlib_module_names)
-    heavy = {"hypothesis", "matplotlib", "argparse", "runpy", "urllib.request", "http.client",
-             "ssl", "socket", "zipfile", "tkinter", "multiprocessing", "asyncio",
+    heavy = {"hypothesis", "matplotlib", "tqdm", "argparse", "runpy", "urllib.request",
+             "http.client", "ssl", "socket", "zipfile", "tkinter", "multiprocessing", "asyncio",
              "unittest"}  # fmt: skip
     assert not heavy & loaded
     assert not {"chainrule.testing", "chainrule._mnist", "chainrule.files"} & loaded
