@@ -90,7 +90,7 @@ def draw() -> object:
         ax.set(yscale="log", xlabel="hidden layer", ylabel=f"std of the {what}",
                title=f"Before training: {what}")  # fmt: skip
         ax.set_xticks(range(1, 11))
-    right.set_title("Training")
+    right.set(title="Training", ylabel="cross entropy, training digits (nats)")
     legend = right.get_legend()
     if legend is not None:
         legend.set_title(f"initialization\nmean and range, {len(seeds)} seeds")

@@ -84,12 +84,12 @@ def draw() -> object:
     figure, (left, right) = plt.subplots(2, 1, figsize=(8, 8), layout="constrained")
     plots.learning_rates(race, ax=left)
     left.set(ylabel="mean squared error on the training data", title="All epochs")
-    colors = [line.get_color() for line in left.lines if not line.get_label().startswith("_")]
-    for (rate, losses), color, line in zip(steps.items(), colors[-3:], ("-", "--", "-."),
-                                           strict=True):  # fmt: skip
+    drawn = [line for line in left.lines if not line.get_label().startswith("_")]
+    for (rate, losses), line in zip(steps.items(), drawn[-3:], strict=True):
         diverged = len(losses) < 32
-        label = f"{rate:g}, diverged at step {len(losses) + 1}" if diverged else f"{rate:g}"
-        right.plot(range(1, len(losses) + 1), losses, line, color=color, label=label)
+        label = f"{rate}, diverged at step {len(losses) + 1}" if diverged else f"{rate}"
+        color, dashes = line.get_color(), line.get_linestyle()
+        right.plot(range(1, len(losses) + 1), losses, color=color, ls=dashes, label=label)
         if diverged:
             right.plot(len(losses), losses[-1], "X", color=color, ms=9)
     right.set(xlabel="step", ylabel="loss of the step", yscale="log", title="The first steps")

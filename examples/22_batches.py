@@ -96,7 +96,7 @@ def draw() -> object:
     middle.legend()
     for (name, runs), line in zip(curves.items(), ("-", "--", "-."), strict=True):
         plots.spread(np.arange(epochs + 1), runs, ax=right, label=name, ls=line)
-    right.set(xlabel="epoch", ylabel="loss on the training data", yscale="log",
+    right.set(xlabel="epoch", ylabel="cross entropy, training digits (nats)", yscale="log",
               title=f"SGD, rate {RATE}, mean and range of {len(seeds)} seeds")  # fmt: skip
     right.legend()
     return figure

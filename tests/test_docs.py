@@ -124,8 +124,43 @@ def test_the_reference_misses_no_public_name():
         public |= {f"chainrule.{module}.{name}" for name in names}
     for module in ("initializers", "testing"):
         public |= {f"chainrule.{module}.{name}" for name in defined_in(module)}
+    numerics = ("log_softmax", "logsumexp", "softplus", "erf", "erfcx", "normal_cdf")
+    public |= {f"chainrule.numerics.{name}" for name in numerics}
+    public |= {"chainrule.losses.Loss", "chainrule.optimizers.Optimizer"}
+    public |= {"chainrule.initializers.zeros", "chainrule.initializers.ones"}
+    public |= {"chainrule.metrics.Metric", "chainrule.schedules.Schedule"}
     assert {"chainrule.Dense", "chainrule.initializers.he_normal"} <= public & described()
     assert public - described() == set()
+
+
+@pytest.mark.parametrize("name", ["Model", "Layer", "Callback", "History"])
+def test_the_reference_describes_the_methods_of(name):
+    pages = "".join(page.read_text("utf-8") for page in ROOT.glob("docs/reference/*.md"))
+    options = re.search(rf"^\.\. autoclass:: {name}\n((?:   :.*\n)*)", pages, re.M)[1]
+    members = re.search(r":members:(.*)", options)
+    assert members is not None
+    public = {key for key in vars(getattr(cr, name)) if not key.startswith("_")}
+    if members[1].strip():
+        assert set(members[1].replace(",", " ").split()) <= public
+    if name == "Layer":  # the others that an own layer writes or reads
+        assert {"forward", "backward", "output_shape"} <= set(re.findall(r"\w+", members[1]))
+
+
+# ---- pictures --------------------------------------------------------------------------------
+
+
+@EVERY
+def test_every_picture_says_in_words_what_it_shows(path):
+    text = path.read_text(encoding="utf-8")
+    pictures = dict(re.findall(r"!\[((?:[^\]]|\n)*)\]\(([^)]+\.png)\)", text))
+    said = {file: words for words, file in pictures.items()}
+    for block in re.findall(r"^```\{(?:figure|image)\} (.*?)^```$", text, re.S | re.M):
+        alt = re.search(r"^:alt: (.+)$", block, re.M)
+        said[block.split()[0]] = alt[1] if alt else ""
+    for file, words in said.items():
+        assert len(words) > 30, f"{file}: its alternative text is {words!r}"
+        dark = file.replace(".png", "-dark.png")
+        assert words == said.get(dark, words), f"{file} and {dark} say different things"
 
 
 # ---- the lecture ----------------------------------------------------------------------------
@@ -138,9 +173,12 @@ def test_the_table_of_the_lecture_has_every_point_with_its_script_and_its_page()
     assert [int(row[0]) for row in rows] == list(range(1, 26))
     for number, point, script, page in rows:
         assert point.strip(), number
-        scripts = re.findall(r"\d\d_\w+", script)
+        scripts = set(re.findall(r"`(\d\d_\w+)`", script))
         assert scripts, number
-        assert [name for name in scripts if not (ROOT / f"examples/{name}.py").exists()] == []
+        for name in scripts:
+            doc = ast.get_docstring(ast.parse((ROOT / f"examples/{name}.py").read_text("utf-8")))
+            points = re.search(r"Points? ([\d, and]+) of the lecture", doc)[1]
+            assert number in re.findall(r"\d+", points), name
         links = re.findall(r"\]\(([^)#]+)", page)
         assert links, number
         assert [link for link in links if not exists(link, index)] == []

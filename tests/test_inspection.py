@@ -358,6 +358,8 @@ WRONG = {
         lambda: inspection.confusion_matrix([0, 3], [0, 1], classes=3), VE, "from 0 to 2, got 0"),
     "confusion: beyond the scores": (
         lambda: inspection.confusion_matrix(np.eye(3), [0, 1, 5]), VE, "from 0 to 2, got 0 to 5"),
+    "confusion: swapped": (
+        lambda: inspection.confusion_matrix([0, 1], [[0.3, 2.0], [1.5, -1.0]]), VE, "comes first"),
     "confusion: NaN": (
         lambda: inspection.confusion_matrix([[np.nan, 1.0]], [0]), VE, "holds NaN"),
     "confusion: a billion classes": (

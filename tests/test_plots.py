@@ -418,6 +418,7 @@ WRONG = {
     "confusion: names": (
         lambda: plots.confusion_matrix([[1]], names=["a", "b"]), VE, "1 classes, but 2 names"),
     "network: wide": (lambda: plots.network(WIDE), VE, "up to 40"),
+    "save: no format": (lambda: plots.save(plt.figure, "picture"), VE, "as in picture.png"),
     "save: no function": (lambda: plots.save(3, "a.png"), TE, "must be a function"),
     "style: dark": (lambda: plots.style("dark").__enter__(), TE, "True or False"),
 }  # fmt: skip

@@ -392,7 +392,7 @@ class Model:
         initial_epoch: int = 0,
         verbose: Literal["auto", 0, 1] | bool = "auto",
     ) -> History:
-        """Train: minimise the mean loss over x and y by steps on batches.
+        """Train: minimize the mean loss over x and y by steps on batches.
 
         Parameters
         ----------

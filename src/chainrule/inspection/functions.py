@@ -216,6 +216,12 @@ def _class_indices(owner: str, name: str, values: Any) -> tuple[Array, int]:
     if array.ndim == 2 and array.shape[1] > 1:
         if array.dtype.kind == "f" and np.isnan(array).any():
             raise ValueError(f"{owner}: {name} holds NaN, which is of no class.")
+        one_hot = ((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()
+        if name == "target" and not one_hot:
+            raise ValueError(
+                f"{owner}: target must be class indices (N,) or one-hot (N, C), got other numbers. "
+                "The prediction comes first."
+            )
         return array.argmax(axis=1), array.shape[1]
     if array.ndim != 1:
         raise ValueError(

@@ -105,6 +105,8 @@ def save(draw: Callable[[], Any], path: str | os.PathLike[str], dark: bool = Fal
         Without matplotlib.
     TypeError
         When `draw` is no function, or returns nothing that can be saved.
+    ValueError
+        For a path without a suffix, or with one that matplotlib cannot write.
     OSError
         What the operating system refuses.
 
@@ -118,6 +120,10 @@ def save(draw: Callable[[], Any], path: str | os.PathLike[str], dark: bool = Fal
     if not callable(draw):
         raise TypeError(f"plots.save: draw must be a function that draws, got {draw!r}.")
     path = Path(path)
+    if not path.suffix:
+        raise ValueError(
+            f"plots.save: {str(path)!r} must end with a format, as in {path.name}.png."
+        )
     plt = matplotlib()
     open_before = set(plt.get_fignums())
     try:
