@@ -59,7 +59,7 @@ def draw() -> object:
 
 
 picture(draw, "21_optimizers", arguments)
-end = dict(zip(race.names, race.losses[:, :, -1].mean(axis=1), strict=True))
+end = dict(zip(race.names, np.median(race.losses[:, :, -1], axis=1), strict=True))
 fast = [end.pop("RMSprop"), end.pop("Adam"), end.pop("Adagrad"), end.pop("SGD with momentum")]
 if race.losses[:, :, -1].max() > 0.5 * start.min() or not max(fast) < end["SGD"]:
     raise SystemExit("All must halve the loss, and momentum and adaptive rates be ahead of SGD.")
