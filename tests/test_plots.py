@@ -221,6 +221,15 @@ def test_an_exploding_run_does_not_hide_the_others(draw):
     ax.figure.canvas.draw()  # overflow would warn
 
 
+@pytest.mark.parametrize("gone", [np.nan, np.inf])
+def test_a_run_that_is_no_longer_finite_ends_at_a_cross(gone):
+    result = inspection.Race(("a",), np.arange(3), np.array([[[1.0, 0.5, gone]]]))
+    line, cross = plots.race(result).lines
+    assert line.get_xydata().tolist() == [[0, 1.0], [1, 0.5]]
+    assert line.get_label() == "a, diverged"
+    assert (cross.get_marker(), cross.get_xydata().tolist()) == ("X", [[1, 0.5]])
+
+
 @pytest.mark.parametrize("start", [[-1.0, 2.0, 3.0], [0.0, 2.0, 3.0], [-1.0, -2.0, -3.0]])
 def test_a_race_may_start_at_zero_or_below(start):
     ax = plots.race(inspection.Race(("a",), np.arange(3), np.array([[start]])))

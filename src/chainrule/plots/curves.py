@@ -267,7 +267,9 @@ def _compare(ax: Any, result: Race, colors: Any, what: str, outside: bool) -> An
     shown = losses[np.isfinite(losses) & (losses <= top)]
     for i, name in enumerate(result.names):
         label = legible(name) if np.isfinite(losses[i]).all() else f"{legible(name)}, diverged"
-        spread(result.epochs, np.minimum(losses[i], 10 * top), ax, label=label, color=colors[i],
+        # far beyond the top a curve is cut, for drawing it would overflow; what is not finite stays
+        runs = np.where(np.isfinite(losses[i]), np.minimum(losses[i], 10 * top), np.nan)
+        spread(result.epochs, runs, ax, label=label, color=colors[i],
                ls=LINES[(i + i // len(LIGHT)) % len(LINES)])  # fmt: skip
     if shown.size and shown.min() > 0:
         ax.set_yscale("log")
