@@ -4,7 +4,7 @@ shuffled order. A part of it may be held back for validation first."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -35,14 +35,25 @@ def batches(
         yield part if order is None else order[part]
 
 
-def validation_rows(n: int, share: float, seed: int) -> tuple[Array, Array]:
-    """Split n rows at random into (training, validation), each in ascending order.
+def split_rows(
+    owner: str, n: int, share: float, seed: Any, classes: Array | None = None
+) -> tuple[Array, Array]:
+    """Split n rows at random into (the rest, a share of them), each in ascending order.
 
-    The split depends on the seed, the share and n alone, so that a second fit of the same model
-    never trains on rows that validated the first.
+    With the class of each row, every class gives its share to within one row. The same n, share,
+    seed and classes give the same split.
     """
-    held_back = max(1, round(n * share))
-    if held_back >= n:
-        raise ValueError(f"validation_split: {share:g} of {n} rows leaves nothing to train on.")
-    order = np.random.default_rng([seed, n]).permutation(n)
-    return np.sort(order[held_back:]), np.sort(order[:held_back])
+    k = max(1, round(n * share))
+    if k >= n:
+        raise ValueError(f"{owner}: {share:g} of {n} rows leaves nothing to train on.")
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    if classes is not None:  # class behind class, each in random order, and so are the classes
+        _, index = np.unique(classes, return_inverse=True)
+        block = rng.permutation(n)[index.ravel()]
+        order = order[np.argsort(block[order], kind="stable")]
+    # k rows at equal distances: a stretch of m rows gives k m / n of them, up or down to a whole
+    taken = (np.arange(k) * n + rng.integers(n)) // k
+    rest = np.ones(n, bool)
+    rest[order[taken]] = False
+    return np.flatnonzero(rest), np.flatnonzero(~rest)

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import backprop
 from .callbacks import Callback, TerminateOnNaN, check_callbacks, looks_at_batches
-from .data import batches, validation_rows
+from .data import batches, split_rows
 from .errors import (
     DivergenceError,
     as_numbers,
@@ -120,7 +120,8 @@ def fit(
             raise TypeError("fit: validation_data must be (x, y) or (x, y, sample_weight).")
         validation = check_data("fit: validation_data", model, loss, *validation_data)
     elif split:
-        rows, held_back = validation_rows(len(x), split, model.split_seed)
+        seed = [model.split_seed, len(x)]
+        rows, held_back = split_rows("validation_split", len(x), split, seed)
         w = None if weight is None else weight[held_back]
         validation = (x[held_back], y[held_back], w)
     callbacks = check_callbacks(callbacks, verbose)
