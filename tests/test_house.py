@@ -42,13 +42,18 @@ ARROWS = {
     "callbacks": BASE,
     "datasets": BASE | {"numerics"},
     "_mnist": BASE | {"files"},
-    "training": BASE | {"backprop", "data", "callbacks", "metrics", "losses"},
+    "history": BASE | {"_types"},
+    "border": BASE | {"losses", "metrics"},
+    "sources": BASE | {"border", "data"},
+    "steps": BASE | {"backprop"},
+    "training": BASE
+    | {"border", "data", "callbacks", "history", "metrics", "losses", "sources", "steps"},
     "gradcheck": BASE | {"layer", "backprop", "parameters"},
     "inspection": BASE
-    | {"model", "training", "callbacks", "parameters", "backprop", "numerics", "layer", "layers"}
-    | {"metrics"},
+    | {"model", "training", "border", "sources", "callbacks", "parameters", "backprop", "numerics"}
+    | {"layer", "layers", "metrics"},
     # a training of its own, on copies, that takes the steps and the batches of fit
-    "rate_finder": BASE | {"model", "training", "data"},
+    "rate_finder": BASE | {"model", "border", "sources", "steps"},
     "plots": BASE,
     "__main__": set(),
 }

@@ -259,7 +259,7 @@ ROWS = [
     *table("Model: fit", lambda options: fit(**options), [
         ("lengths", {"y": Y[:3]}, VE, "x has 4 rows, but y has 3 rows"),
         ("empty", {"x": X[:0], "y": Y[:0]}, VE, "empty"),
-        ("y None", {"y": None}, TE, "y must be real numbers"),
+        ("y None", {"y": None}, TE, "y is missing"),
         ("x text", {"x": ["a"] * 4}, TE, "real numbers"),
         ("labels", {"y": Y + 1}, VE, "from 0 to 1"),
         ("epochs -1", {"epochs": -1}, VE, "epochs"),

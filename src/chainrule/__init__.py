@@ -16,6 +16,7 @@ from .callbacks import (
 )
 from .errors import DivergenceError, GradientError
 from .gradcheck import gradcheck, numerical_gradient
+from .history import History
 from .layer import Layer, register_layer
 from .layers.activations import HardSigmoid, HardTanh, Softsign, Tanh
 from .layers.containers import Parallel, Residual, Sequential
@@ -64,7 +65,6 @@ from .optimizers import (
 )
 from .rate_finder import find_lr
 from .schedules import CosineDecay, ExponentialDecay, LinearWarmup, OneCycle, StepDecay
-from .training import History
 
 __version__ = "0.1.0"
 

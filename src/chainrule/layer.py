@@ -80,12 +80,14 @@ class Layer:
     # The layers inside this one. Containers have some; everything that walks a tree reads this.
     children: tuple[Layer, ...] = ()
     nesting_depth: int = 0
+    # Which parameters are weights, and the axis that the weights of one unit lie along, as in
+    # {"W": 0}; all others are biases or scales. None: whatever has two axes or more, along axis 0.
+    weight_axes: Mapping[str, int] | None = None
     # Whether y is a probability already; losses on logits refuse to come after such a layer.
     gives_probabilities: bool = False
     # Whether y holds the values of x, perhaps in another shape or with some of them dropped.
     keeps_values: bool = False
-    # Whether x holds indices, which stay integers; and whether a layer before such a one will do,
-    # because it only moves what it gets.
+    # Whether x holds indices, and whether a layer may stand before such a one: it only moves x.
     takes_indices: bool = False
     keeps_indices: bool = False
 
@@ -218,9 +220,8 @@ class Layer:
             return
         value = as_numbers(f"{self!r}: {name}", given)
         if value.shape != shape:
-            raise ValueError(
-                f"{self!r}: {name} must have shape {show(shape)}, got {show(value.shape)}."
-            )
+            given_shape = show(value.shape)
+            raise ValueError(f"{self!r}: {name} must have shape {show(shape)}, got {given_shape}.")
         if name in self.__dict__:
             array = self.__dict__[name]
             array[...] = cast(f"{self!r}: {name}", value, array.dtype)
@@ -247,10 +248,8 @@ class Layer:
     ) -> Array:
         values = np.asarray(init(self.rng, shape, dtype))
         if values.shape != shape:
-            raise ValueError(
-                f"{self!r}: the initializer of {name} gave shape {show(values.shape)}, not "
-                f"{show(shape)}."
-            )
+            what = f"{self!r}: the initializer of {name} gave shape {show(values.shape)}"
+            raise ValueError(f"{what}, not {show(shape)}.")
         return values.astype(dtype, copy=False)
 
     # ---- what a model does with a layer ---------------------------------------------------------

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from . import backprop, training
+from ._types import Text
+from .border import check_batch_size
 from .errors import as_numbers, cast, check_count, show
+from .history import History
 from .layers.containers import (
     begins_with_indices,
     chain_shape,
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from .losses import Loss
     from .metrics import Metric
     from .optimizers import Optimizer
-    from .training import History
 
     LossLike: TypeAlias = Loss | Callable[..., tuple[float, Array]]
 
@@ -43,15 +45,6 @@ class Pass(NamedTuple):
     caches: list[Any]
     shape: tuple[int, ...]
     layers: tuple[Layer, ...]
-
-
-class Text(str):
-    """A text that a console shows as it is."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 class Model:
@@ -138,7 +131,7 @@ class Model:
             if layer.owner_model is not self:
                 layer.join_model(self, np.random.default_rng(child))
         self.stop_training = False
-        self.history = training.History()
+        self.history = History()
         try:
             self._pack()
         except BaseException:
@@ -195,11 +188,27 @@ class Model:
         return self._flat.values.size
 
     @property
-    def spans(self) -> list[tuple[slice, None]] | None:
+    def spans(self) -> list[tuple[slice, float | None]] | None:
         """The parts of the flat vectors that learn, as of the last `backward`; None for all."""
         if self._learning is None:
             self._plan()
         return self._spans
+
+    @property
+    def weight_spans(self) -> list[tuple[slice, float | None]]:
+        """The parts that learn, with no decay for those that are biases or belong to norms."""
+        if self._learning is None:
+            self._plan()
+        return self._weight_spans
+
+    @property
+    def learning_weights(self) -> list[tuple[Array, int]]:
+        """Views of the weights that learn, each with the axis that a unit's weights lie along."""
+        return [
+            (self._flat.view(self.parameters, slot), slot.weight_axis)
+            for slot in self._flat.slots.values()
+            if slot.weight_axis is not None and slot.layer._trainable
+        ]
 
     def named_parameters(self) -> dict[str, Array]:
         """Views of the parameters by name, as in ``{"0.W": ..., "0.b": ...}``."""
@@ -309,6 +318,7 @@ class Model:
         if learning != self._learning:
             self._views, self._finish = self._flat.gradient_views(self.gradients)
             self._spans = None if all(learning) else self._flat.spans()
+            self._weight_spans = self._flat.spans(biases=False)
             self._learning = learning
 
     def convert(self, x: Any) -> Array:
@@ -377,7 +387,7 @@ class Model:
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         loss: LossLike,
         optimizer: Optimizer,
@@ -385,19 +395,31 @@ class Model:
         batch_size: int | None = 32,
         validation_data: Any = None,
         validation_split: float = 0.0,
+        validation_from: Literal["random", "tail"] = "random",
         metrics: Iterable[Metric | LossLike] = (),
         callbacks: Iterable[Callback] = (),
         shuffle: bool = True,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        accumulate: int = 1,
+        l1: float = 0.0,
+        decay: Literal["all", "weights"] = "all",
+        max_norm: float | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
         verbose: Literal["auto", 0, 1] | bool = "auto",
     ) -> History:
-        """Train: minimize the mean loss over x and y by steps on batches.
+        r"""Train: minimize the mean loss over x and y by steps on batches.
 
         Parameters
         ----------
-        x : array (N, ...)
-            Inputs: numbers of any kind, converted batch by batch.
+        x : array (N, ...), or batches
+            Inputs: numbers of any kind, converted batch by batch; also a frame, or a memory map,
+            of which no more than a batch is read at a time. Without y: batches ``(x, y)`` or
+            ``(x, y, sample_weight)``, from an iterable, an iterator, or a function that is given a
+            random generator before each epoch and returns one of these.
         y : array (N, ...)
             Targets, as the loss wants them.
         loss : Loss, or a function (prediction, target, sample_weight) -> (value, gradient)
@@ -407,20 +429,45 @@ class Model:
             The number of the last epoch, counted from 1: how many passes over the data, if
             `initial_epoch` is 0.
         batch_size : int or None
-            Rows in a step: None for all the data, 1 for one point, else a mini-batch.
-        validation_data : (x, y) or (x, y, sample_weight), optional
+            Rows in a batch: None for all the data, 1 for one point, else a mini-batch.
+        validation_data : (x, y), (x, y, sample_weight), or batches, optional
             Looked at after each epoch and never trained on.
         validation_split : float
-            Share of the rows to hold back instead: at random, by the model's seed and N alone.
+            Share of the rows to hold back instead. Where y is classes, each gives that share.
+        validation_from : "random" or "tail"
+            Which rows are held back: drawn, by N, the classes and the model's seed alone, so that a
+            second fit holds back the same; or the last ones, as for a series in time.
         metrics : list of Metric or Loss
             Each has a name of its own; results may be arrays, as those of `ConfusionMatrix`.
         callbacks : list of Callback
         shuffle : bool
-            Whether each epoch has an order of its own.
+            Whether each epoch has an order of its own. Batches that come ready made keep theirs.
+        class_weight : dict or "balanced", optional
+            Factor of the loss for the rows of a class, 1 for a class that is not named; "balanced"
+            is N / (C N_c), from the rows to train on. It counts in the validation loss as well,
+            and not in metrics.
         sample_weight : array (N,), optional
             The loss becomes the sum of w_n times l_n, divided by N.
         initial_epoch : int
             The epoch to begin with, counted from 0.
+        steps_per_epoch : int, optional
+            Where an epoch over ready-made batches ends; if not given, where they end.
+        accumulate : int
+            How many batches make one step: its gradient is that of one batch of all their rows,
+            but the memory that of a part. (A `BatchNorm` takes its means from each part.)
+        l1 : float
+            Adds :math:`\lambda_1 \sum |w|` to what is minimized, and not to the figures.
+            :math:`\tfrac12 \lambda \sum w^2` is the optimizer's ``weight_decay``.
+        decay : "all" or "weights"
+            What `l1` and the optimizer's weight decay act on: all parameters, or weights alone,
+            without biases and without the parameters of norms.
+        max_norm : float, optional
+            After each step the weights that lead into a unit, or an embedding's vector, are
+            shortened to this length.
+        clip_norm : float, optional
+            A gradient, of all parameters together, that is longer is shortened to this length.
+        clip_value : float, optional
+            Each entry of the gradient is put between minus and plus this value.
         verbose : "auto", 0 or 1
             1 prints a line for each epoch to standard error, 0 none; "auto" prints at most two
             lines a second.
@@ -434,7 +481,8 @@ class Model:
         Raises
         ------
         TypeError, ValueError
-            For arguments that do not fit; model and optimizer are as they were.
+            For arguments that do not fit; model and optimizer are as they were. (Batches that come
+            ready made are checked when they come.)
         DivergenceError
             At the first loss or gradient that is not finite. That step is not made; weights,
             buffers and the optimizer's state are those before the epoch, and the weights the best
@@ -442,6 +490,13 @@ class Model:
         KeyboardInterrupt
             After Ctrl-C; the best weights are back if an `EarlyStopping` kept them, and
             `model.history` holds the whole epochs.
+
+        References
+        ----------
+        G. King, L. Zeng, *Logistic Regression in Rare Events Data*, Political Analysis 9, 2001, for
+        balanced weights; R. Pascanu, T. Mikolov, Y. Bengio, *On the Difficulty of Training
+        Recurrent Neural Networks*, ICML 2013, for clipping; N. Srivastava et al., *Dropout*, JMLR
+        15, 2014, for the bound on norms.
         """
         return training.fit(
             self,
@@ -453,50 +508,103 @@ class Model:
             batch_size=batch_size,
             validation_data=validation_data,
             validation_split=validation_split,
+            validation_from=validation_from,
             metrics=metrics,
             callbacks=callbacks,
             shuffle=shuffle,
+            class_weight=class_weight,
             sample_weight=sample_weight,
             initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            accumulate=accumulate,
+            l1=l1,
+            decay=decay,
+            max_norm=max_norm,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
             verbose=verbose,
         )
 
     def train_on_batch(
-        self, x: Any, y: Any, *, loss: LossLike, optimizer: Optimizer, sample_weight: Any = None
-    ) -> float:
-        """Make one step on one batch; return the loss before it.
-
-        Raises as `fit` does; parameters, buffers and optimizer are then as they were.
-        """
-        training.check_optimizer(self, optimizer)
-        x, y, weight = training.check_data("train_on_batch", self, loss, x, y, sample_weight)
-        with np.errstate(all="ignore"):
-            value, _ = training.train_step(
-                self, training.formula_of(loss), optimizer, self.convert(x), y, weight
-            )
-        return value
-
-    def evaluate(
         self,
         x: Any,
         y: Any,
         *,
         loss: LossLike,
+        optimizer: Optimizer,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        l1: float = 0.0,
+        decay: Literal["all", "weights"] = "all",
+        max_norm: float | None = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> float:
+        """Make one step on one batch; return the loss before it. The options are those of `fit`.
+
+        Raises as `fit` does; parameters, buffers and optimizer are then as they were.
+        """
+        return training.train_on_batch(
+            self,
+            x,
+            y,
+            loss,
+            optimizer,
+            sample_weight,
+            class_weight,
+            l1=l1,
+            decay=decay,
+            max_norm=max_norm,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+        )
+
+    def test_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        loss: LossLike,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> float:
+        """Return the loss of one batch, in evaluation mode; nothing changes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For data and a loss that do not fit.
+        """
+        figures = training.evaluate(
+            self, "test_on_batch", x, y, loss, (), sample_weight, class_weight, None
+        )
+        return float(figures["loss"])
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        loss: LossLike,
         metrics: Iterable[Metric | LossLike] = (),
         sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
         batch_size: int | None = 1024,
     ) -> dict[str, Any]:
         """Loss and metrics over all rows, in evaluation mode: ``{"loss": ..., "accuracy": ...}``.
+
+        Data are as `fit` takes them. After a fit with class weights, ``history.class_weight`` makes
+        the loss the same as there.
 
         Raises
         ------
         TypeError, ValueError
             For data, loss and metrics that do not fit.
         """
-        size = training.check_batch_size("evaluate", batch_size)
-        data = training.check_data("evaluate", self, loss, x, y, sample_weight)
-        chosen = training.check_metrics(self, metrics, data[0], data[1])
-        return training.evaluate_arrays(self, loss, chosen, *data, size)
+        size = check_batch_size("evaluate", batch_size)
+        return training.evaluate(
+            self, "evaluate", x, y, loss, metrics, sample_weight, class_weight, size
+        )
 
     def predict(self, x: Any, batch_size: int | None = None) -> Array:
         """Predictions for all rows, in evaluation mode.
@@ -512,7 +620,7 @@ class Model:
         -------
         array (N, ...)
         """
-        size = training.check_batch_size("predict", batch_size) or 1024
+        size = check_batch_size("predict", batch_size) or 1024
         x = as_numbers("predict: x", x)
         if x.ndim == 0 or len(x) <= size:
             return self(x)
@@ -587,7 +695,15 @@ class Model:
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles hold the layers; the flat vectors are tied anew."""
         state = self.__dict__.copy()
-        for name in ("_flat", "_learning", "_shapes", "_views", "_spans", "_finish"):
+        for name in (
+            "_flat",
+            "_learning",
+            "_shapes",
+            "_views",
+            "_spans",
+            "_weight_spans",
+            "_finish",
+        ):
             state.pop(name, None)
         return {**state, "gradients": self.gradients}
 

@@ -84,6 +84,12 @@ class Slot(NamedTuple):
     where: slice
     shape: tuple[int, ...]
 
+    @property
+    def weight_axis(self) -> int | None:
+        """The axis along which the weights of one unit lie; None for biases and scales."""
+        axes = self.layer.weight_axes
+        return axes.get(self.key) if axes is not None else 0 if len(self.shape) > 1 else None
+
 
 class FlatParameters:
     """The flat vectors of a tree of layers; a layer that stands twice is packed once.
@@ -132,22 +138,27 @@ class FlatParameters:
         """For each parameter, whether it learns at present."""
         return [layer._trainable for layer in self._owners]  # asked in every step
 
-    def spans(self) -> list[tuple[slice, None]]:
-        """Slices of the flat vectors that learn, neighbours joined; None: the optimizer's decay."""
-        return [(slice(start, stop), None) for start, stop in self._joined(learning=True)]
+    def spans(self, biases: bool = True) -> list[tuple[slice, float | None]]:
+        """Slices of the flat vectors that learn, each with its weight decay.
+
+        That is None, the optimizer's own; or 0 for what is no weight, if biases are left out.
+        """
+        return self._joined(True, biases)
 
     def frozen(self) -> list[slice]:
         """Slices of the flat vectors that do not learn."""
-        return [slice(start, stop) for start, stop in self._joined(learning=False)]
+        return [where for where, _ in self._joined(False)]
 
-    def _joined(self, learning: bool) -> list[list[int]]:
-        joined: list[list[int]] = []
+    def _joined(self, learning: bool, biases: bool = True) -> list[tuple[slice, float | None]]:
+        """Slices that learn or do not, neighbours of one decay joined."""
+        joined: list[tuple[slice, float | None]] = []
         for slot in self.slots.values():
             if slot.layer._trainable == learning:
-                if joined and joined[-1][1] == slot.where.start:
-                    joined[-1][1] = slot.where.stop
-                else:
-                    joined.append([slot.where.start, slot.where.stop])
+                decay = None if biases or slot.weight_axis is not None else 0.0
+                start = slot.where.start
+                if joined and joined[-1][0].stop == start and joined[-1][1] == decay:
+                    start = joined.pop()[0].start
+                joined.append((slice(start, slot.where.stop), decay))
         return joined
 
     def gradient_views(self, flat: Array) -> tuple[dict[str, Any], Callable[[], None]]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .data import Rows, batches
+from .border import check_batch_size, check_optimizer, formula_of
 from .errors import DivergenceError, check_count, check_number
 from .model import Model
-from .training import check_batch_size, check_data, check_optimizer, formula_of, train_step
+from .sources import ArraySource, Batch
+from .steps import train_step
 
 if TYPE_CHECKING:
     from ._types import Array
@@ -124,20 +125,18 @@ def find_lr(
     check_optimizer(model, optimizer)
     if not hasattr(optimizer, "lr"):
         raise TypeError(f"{owner}: it sets optimizer.lr, which {optimizer!r} does not have.")
-    x, y, weight = check_data(owner, model, loss, x, y, sample_weight)
+    source = ArraySource(owner, model, loss, x, y, sample_weight)
     formula = formula_of(loss)
     rates = np.geomspace(low, high, steps)
     losses: list[float] = []
     smoothed: list[float] = []
     mean, best = 0.0, math.inf
-    order = _endless(len(x), size, model.shuffle_rng)
+    order = _endless(source, size, model.shuffle_rng)
     with np.errstate(all="ignore"):
         for lr in rates:
             optimizer.lr = float(lr)
-            rows = next(order)
-            w = None if weight is None else weight[rows]
             try:
-                value, _ = train_step(model, formula, optimizer, model.convert(x[rows]), y[rows], w)
+                value, _ = train_step(model, formula, optimizer, [next(order)])
             except DivergenceError as error:
                 if not losses:
                     raise DivergenceError(
@@ -173,10 +172,10 @@ def steepest(rates: Array, smoothed: Array, reach: int) -> float:
     return lowest
 
 
-def _endless(n: int, size: int | None, rng: np.random.Generator) -> Iterator[Rows]:
+def _endless(source: ArraySource, size: int | None, rng: np.random.Generator) -> Iterator[Batch]:
     """The batches of one epoch after the other."""
     while True:
-        yield from batches(n, size, rng)
+        yield from source.batches(size, rng)
 
 
 def _copies(owner: str, model: Model, optimizer: Any) -> tuple[Model, Any]:

@@ -20,8 +20,9 @@ class Callback:
     optimizer : Optimizer
         The optimizer that trains it.
     params : dict
-        ``"epochs"``, ``"steps"`` in an epoch, and ``"monitors"``: the name of every number that the
-        history will hold, with whether higher is better.
+        ``"epochs"``, ``"steps"`` in an epoch (None for a stream that does not tell), and
+        ``"monitors"``: the name of every number that the history will hold, with whether higher is
+        better.
 
     Examples
     --------

@@ -54,13 +54,14 @@ class ProgressBar(Callback):
     def on_epoch_begin(self, epoch: int) -> None:
         self._start = time.perf_counter()
         if self._make_bar is not None:
-            steps = self.params["steps"]
+            steps = self.params["steps"]  # None for a stream that does not tell
             if self._bar is None:
                 self._bar = self._make_bar(
-                    total=self.params["epochs"] * steps, initial=epoch * steps, unit="step",
-                    file=sys.stderr, ascii=True, leave=False, dynamic_ncols=True,
+                    total=steps and self.params["epochs"] * steps, initial=epoch * (steps or 0),
+                    unit="step", file=sys.stderr, ascii=True, leave=False, dynamic_ncols=True,
                 )  # fmt: skip
-            self._bar.update(epoch * steps - self._bar.n)  # if the last was stopped within
+            if steps:
+                self._bar.update(epoch * steps - self._bar.n)  # if the last was stopped within
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any]) -> None:
         if self._bar is not None:

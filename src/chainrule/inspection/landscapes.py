@@ -12,7 +12,8 @@ from ..errors import as_numbers, check_count, check_number, show
 from ..layers.normalization import BatchNorm, LayerNorm
 from ..model import Model
 from ..parameters import unique
-from ..training import check_data, evaluate_arrays
+from ..sources import ArraySource
+from ..training import evaluate_source
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -179,7 +180,7 @@ def _over_grid(
     move: Callable[[float, float], None],
 ) -> Surface:
     """The loss at each point of a grid; the parameters are put back whatever happens."""
-    data = check_data(owner, model, loss, x, y)
+    source = ArraySource(owner, model, loss, x, y, None)
     before = model.parameters.copy()
     values = np.empty((len(b), len(a)))
     try:
@@ -187,7 +188,7 @@ def _over_grid(
             for row, value_b in enumerate(b):
                 for column, value_a in enumerate(a):
                     move(value_a, value_b)
-                    result = evaluate_arrays(model, loss, [], *data)
+                    result = evaluate_source(model, loss, [], source)
                     values[row, column] = result["loss"]
     finally:
         model.parameters[...] = before

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .. import backprop
+from ..border import check_data, formula_of
 from ..errors import check_count, show
 from ..layers.dense import Dense
 from ..model import Model
-from ..training import check_data, formula_of
 from .landscapes import check_model
 
 if TYPE_CHECKING:

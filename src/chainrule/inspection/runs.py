@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..border import check_data, check_optimizer, formula_of
 from ..callbacks import Callback
 from ..errors import DivergenceError, check_count, listed
 from ..model import Model
-from ..training import check_data, check_optimizer, formula_of
 from .landscapes import check_model
 
 if TYPE_CHECKING:

@@ -64,6 +64,7 @@ class Embedding(Layer):
     """
 
     W: Array
+    weight_axes: Mapping[str, int] = {"W": 1}
     takes_indices = True
 
     def __init__(

@@ -30,6 +30,7 @@ class Normalization(Layer):
 
     gamma: Array
     beta: Array
+    weight_axes: Mapping[str, int] = {}
 
     def declare(self, name: str, sizes: Sequence[int], eps: float) -> tuple[int, ...]:
         """Check the options that both have, declare the parameters, return their shape."""

@@ -1,0 +1,249 @@
+"""Where batches come from: arrays, of which a batch is some rows, or a stream that makes them. To
+training they are the same: both give checked batches of inputs, targets and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from .border import check_data, check_rows, check_targets, preparation
+from .data import batches, chunks, classes_of, is_mapped
+from .errors import check_number, show
+
+if TYPE_CHECKING:
+    from ._types import Array
+    from .metrics import Metric
+    from .model import Model
+
+    Source: TypeAlias = "ArraySource | StreamSource"
+
+
+class Batch(NamedTuple):
+    """Checked arrays of one batch."""
+
+    x: Array  # (n, ...) of the dtype that layers want
+    y: Array  # (n, ...) as the loss wants it
+    loss_weight: Array | None  # (n,) of the samples, times that of their classes
+    sample_weight: Array | None  # (n,) of the samples alone, for metrics
+
+
+class ArraySource:
+    """Batches of rows of arrays, which are converted batch by batch.
+
+    Targets are prepared once for all batches; but those in a file, that would have to be copied
+    for it, again for each batch.
+    """
+
+    def __init__(self, owner: str, model: Model, loss: Any, x: Any, y: Any, weight: Any) -> None:
+        self.model = model
+        self.x, y, self.weight, shape = check_rows(owner, model, loss, x, y, weight)
+        self.classes = classes_of(y)
+        self.prepare: Callable[[Array], Array] | None = preparation(owner, loss, shape, model.dtype)
+        self.prediction_shape = shape
+        self.y = y
+        if is_mapped(y):
+            for rows in chunks(y):
+                self.prepare(y[rows])
+        else:
+            self.y, self.prepare = self.prepare(y), None
+        self.loss_weight = self.weight
+        self.n = len(self.x)
+
+    def check_metrics(self, metrics: Sequence[Metric]) -> None:
+        """Let each metric see the targets beside predictions of zero."""
+        for rows in chunks(self.y):
+            check_targets(self.model, metrics, self.x[rows], self._targets(rows))
+
+    def weigh_classes(self, weights: Mapping[int, float]) -> None:
+        """Multiply the loss of each row by the weight of its class."""
+        factor = factors(weights, self.classes, self.y).astype(self.model.dtype)
+        self.loss_weight = factor if self.weight is None else self.weight * factor
+
+    def batches(
+        self,
+        size: int | None,
+        rng: np.random.Generator | None = None,
+        rows: Array | None = None,
+    ) -> Iterator[Batch]:
+        """Yield each batch of an epoch; see `data.batches`."""
+        for part in batches(self.n, size, rng, rows):
+            w = None if self.loss_weight is None else self.loss_weight[part]
+            s = None if self.weight is None else self.weight[part]
+            yield Batch(self.model.convert(self.x[part]), self._targets(part), w, s)
+
+    def _targets(self, part: Any) -> Array:
+        y = self.y[part]
+        return y if self.prepare is None else self.prepare(y)
+
+
+class StreamSource:
+    """Batches that come ready made, each ``(x, y)`` or ``(x, y, sample_weight)``.
+
+    From an iterable, asked anew for every epoch; from an iterator, which goes on where it was; or
+    from a function of a random generator that returns one of them.
+    """
+
+    def __init__(self, owner: str, model: Model, loss: Any, stream: Any, limit: int | None) -> None:
+        if hasattr(stream, "shape") or not (callable(stream) or isinstance(stream, Iterable)):
+            raise TypeError(
+                f"{owner}: y is missing. Without y, x must give batches (x, y): a list, an "
+                f"iterator, or a function of a random generator that returns one; got "
+                f"{type(stream).__name__}."
+            )
+        if isinstance(stream, (str, bytes, Mapping)):
+            raise TypeError(f"{owner}: x must be arrays or batches, got {type(stream).__name__}.")
+        self.owner, self.model, self.loss, self.stream, self.limit = (
+            owner, model, loss, stream, limit,
+        )  # fmt: skip
+        self.is_iterator = isinstance(stream, Iterator)
+        self.metrics: Sequence[Metric] = ()
+        self.weights: Mapping[int, float] | None = None
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch; TypeError where nobody knows it."""
+        known = None if callable(self.stream) or self.is_iterator else len(self.stream)
+        if self.limit is None:
+            return len(self.stream) if known is None else known
+        return self.limit if known is None else min(known, self.limit)
+
+    def check_metrics(self, metrics: Sequence[Metric]) -> None:
+        """Let each metric see the first batch that comes."""
+        self.metrics = metrics
+
+    def weigh_classes(self, weights: Mapping[int, float]) -> None:
+        """Multiply the loss of each row by the weight of its class."""
+        self.weights = weights
+
+    def batches(
+        self,
+        size: int | None,
+        rng: np.random.Generator | None = None,
+        rows: Array | None = None,
+    ) -> Iterator[Batch]:
+        """Yield each batch of an epoch, checked; with `rng` for a stream that is a function."""
+        stream, n = self.stream, 0
+        if callable(stream) and not isinstance(stream, Iterable):
+            stream = stream(rng)
+            if not isinstance(stream, Iterable):
+                raise TypeError(
+                    f"{self.owner}: the function given as x must return batches, an iterable; it "
+                    f"returned {type(stream).__name__}."
+                )
+        for n, batch in enumerate(islice(stream, self.limit), 1):
+            yield self._check(f"{self.owner}: batch {n}", batch)
+        if not n:
+            hint = ""
+            if self.is_iterator:
+                hint = (
+                    " An iterator is used up once: pass a list, or a function that makes a new "
+                    "one, for several epochs; or steps_per_epoch, for one that never ends."
+                )
+            raise ValueError(f"{self.owner}: x gave no batch for this epoch.{hint}")
+
+    def _check(self, owner: str, batch: Any) -> Batch:
+        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+            raise TypeError(
+                f"{owner} must be (x, y) or (x, y, sample_weight), got {type(batch).__name__}"
+                + (f" of {len(batch)}." if isinstance(batch, (tuple, list)) else ".")
+            )
+        raw = batch[1]
+        x, y, weight = check_data(owner, self.model, self.loss, *batch)
+        if self.metrics:
+            check_targets(self.model, self.metrics, x, y)
+            self.metrics = ()
+        w = weight
+        if self.weights is not None:
+            factor = factors(self.weights, classes_of(np.asarray(raw)), y).astype(self.model.dtype)
+            w = factor if weight is None else weight * factor
+        return Batch(self.model.convert(x), y, w, weight)
+
+
+def source_of(
+    owner: str, model: Model, loss: Any, x: Any, y: Any, weight: Any, limit: int | None = None
+) -> Source:
+    """Arrays if there is a y, else a stream."""
+    if y is not None:
+        if limit is not None:
+            raise ValueError(
+                f"{owner}: steps_per_epoch is for batches from an iterator; an epoch over arrays "
+                "is all of their rows."
+            )
+        return ArraySource(owner, model, loss, x, y, weight)
+    if weight is not None:
+        raise ValueError(
+            f"{owner}: the batches bring their own weights, (x, y, sample_weight); leave "
+            "sample_weight out."
+        )
+    return StreamSource(owner, model, loss, x, limit)
+
+
+# ---- weights of classes --------------------------------------------------------------------------
+
+
+def class_weights(
+    owner: str, given: Any, source: Source, rows: Array | None = None
+) -> dict[int, float]:
+    r"""Check ``class_weight``, or find the balanced one: :math:`w_c = N / (C N_c)`.
+
+    N_c of the N rows to train on are of class c. With these weights all classes have the same part
+    in the loss, and the mean weight of a row is 1.
+    """
+    classes = None
+    if isinstance(source, ArraySource):
+        if source.classes is None:
+            raise ValueError(f"{owner}: class_weight {needs_classes(source.y)}")
+        classes = source.classes if rows is None else source.classes[rows]
+    present = None if classes is None else np.unique(classes)
+    if isinstance(given, str) and given == "balanced":
+        if classes is None or present is None or isinstance(source, StreamSource):
+            raise ValueError(
+                f'{owner}: class_weight="balanced" counts the rows of each class, which a stream '
+                "does not tell; give a dictionary of weights."
+            )
+        last = source.prediction_shape[-1]  # several outputs are one for each class
+        several = len(source.prediction_shape) == 2 and last > 1
+        one = [-1, 1] if present.min() < 0 else [0, 1]
+        missing = np.setdiff1d(np.arange(last) if several else one, present)
+        if missing.size:
+            raise ValueError(
+                f'{owner}: class_weight="balanced" would divide by zero: no row to train on is of '
+                f"class {missing[0]}. Give a dictionary of weights."
+            )
+        counts = [int(np.count_nonzero(classes == c)) for c in present]
+        return {int(c): len(classes) / (len(present) * k) for c, k in zip(present, counts)}  # noqa: B905
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f'{owner}: class_weight must be "balanced" or a dictionary of weights by class, as in '
+            f"{{0: 1.0, 1: 5.0}}; got {given!r}."
+        )
+    weights = {}
+    for key, value in given.items():
+        if isinstance(key, bool) or not isinstance(key, (int, np.integer)):
+            raise TypeError(f"{owner}: the keys of class_weight are class numbers, got {key!r}.")
+        if present is not None and key not in present:
+            raise ValueError(
+                f"{owner}: class_weight has class {key}, but no row to train on is of it; the "
+                f"classes are {', '.join(map(str, present[:20].tolist()))}."
+            )
+        weights[int(key)] = check_number(owner, f"the weight of class {key}", value, low=0)
+    return weights
+
+
+def factors(weights: Mapping[int, float], classes: Array | None, y: Array) -> Array:
+    """The weight (N,) of each row's class; 1 for a class that has none."""
+    if classes is None:
+        raise ValueError(f"class_weight {needs_classes(y)}")
+    present, index = np.unique(classes, return_inverse=True)
+    table = np.array([weights.get(int(c), 1.0) for c in present])
+    return table[index.ravel()]
+
+
+def needs_classes(y: Array) -> str:
+    """Why targets have no class for each row."""
+    return (
+        "needs one class for each row: targets that are integers (N,), 0 and 1, or one-hot; got "
+        f"{y.dtype} of shape {show(y.shape)}."
+    )

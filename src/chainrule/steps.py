@@ -1,0 +1,161 @@
+"""One step of training: predict, measure the loss, send the gradient back, update. What may stand
+between gradient and update is here too: a penalty, clipping, and a bound for the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from . import backprop
+from .errors import DivergenceError, check_number
+
+if TYPE_CHECKING:
+    from ._types import Array
+    from .model import Model
+    from .optimizers import Optimizer
+    from .sources import Batch
+
+    Spans: TypeAlias = list[tuple[slice, float | None]] | None
+
+
+class StepRules:
+    """What a step does beside the formulas: penalties, clipping, a bound for the weights.
+
+    `Model.fit` describes the options. A new object does nothing of it.
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        *,
+        l1: Any = 0.0,
+        decay: Any = "all",
+        max_norm: Any = None,
+        clip_norm: Any = None,
+        clip_value: Any = None,
+    ) -> None:
+        def limit(name: str, value: Any) -> float | None:
+            return None if value is None else check_number(owner, name, value, low=0, open_low=True)
+
+        self.l1 = check_number(owner, "l1", l1, low=0)
+        if decay not in ("all", "weights"):
+            raise ValueError(f'{owner}: decay must be "all" or "weights", got {decay!r}.')
+        self.decays_biases = decay == "all"
+        self.max_norm = limit("max_norm", max_norm)
+        self.clip_norm = limit("clip_norm", clip_norm)
+        self.clip_value = limit("clip_value", clip_value)
+        if clip_norm is not None and clip_value is not None:
+            raise ValueError(f"{owner}: give clip_norm or clip_value, not both.")
+
+    def spans(self, model: Model) -> Spans:
+        """What the optimizer is told to update, and with which decay."""
+        return model.spans if self.decays_biases else model.weight_spans
+
+    def change(self, model: Model, g: Array) -> None:
+        """Add the penalty's gradient to g, then clip it."""
+        if self.l1:  # dL/dw + l1 sign(w), of the loss L + l1 sum |w|
+            for where, decay in self.spans(model) or [(slice(None), None)]:
+                if decay is None:
+                    g[where] += np.sign(model.parameters[where]) * self.l1
+        if self.clip_value is not None:
+            np.clip(g, -self.clip_value, self.clip_value, out=g)
+        if self.clip_norm is not None:
+            norm = length(g)
+            if norm > self.clip_norm:
+                g *= self.clip_norm / norm
+
+    def bound(self, model: Model) -> None:
+        """Shorten the weights of each unit that became longer than `max_norm`."""
+        if self.max_norm is not None:
+            for W, axis in model.learning_weights:
+                norms = np.sqrt(np.square(W, dtype=np.float64).sum(axis=axis, keepdims=True))
+                if norms.size and norms.max() > self.max_norm:
+                    W *= (self.max_norm / np.maximum(norms, self.max_norm)).astype(W.dtype)
+
+
+def length(g: Array) -> float:
+    """The Euclidean length of a vector, also where squares are beyond its dtype."""
+    square = float(np.dot(g, g))
+    if 1e-20 < square < math.inf:
+        return math.sqrt(square)
+    largest = float(np.abs(g).max(initial=0.0))
+    return largest and largest * math.sqrt(np.square(g / largest, dtype=np.float64).sum())
+
+
+def train_step(
+    model: Model,
+    loss: Callable[..., tuple[float, Array]],
+    optimizer: Optimizer,
+    batches: Sequence[Batch],
+    rules: StepRules | None = None,
+) -> tuple[float, list[Array]]:
+    """One step on checked arrays: predict, measure, send the gradient back, update.
+
+    Several batches make one step together: loss and gradient are the means over all their rows.
+    Returns the loss and the predictions for each batch, both from before the update. A loss or
+    gradient that is not finite raises `DivergenceError`. A step that is not made, for whatever
+    reason, changes nothing.
+    """
+    buffers = [(buffer, buffer.copy()) for buffer in model.buffers]
+    n = sum(len(batch.x) for batch in batches)
+    value, predictions, total = 0.0, [], None
+    try:
+        for x, y, weight, _ in batches:
+            prediction, caches = backprop.forward(model.layers, x, training=True)
+            part, dy = loss(prediction, y, weight)
+            if not math.isfinite(part):
+                raise DivergenceError(f"the loss is {part}; {_blame_forward(model, x, y)}")
+            model.pull(dy, caches, need_dx=False)
+            g = model.gradients
+            if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # not the sum alone
+                raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
+            predictions.append(prediction)
+            share = len(x) / n  # each batch's loss is a mean over its rows
+            value += share * part
+            if len(batches) > 1:
+                total = g * share if total is None else total + g * share
+        if total is not None:
+            g[...] = total
+        if rules is None:
+            optimizer.step(model.parameters, g, model.spans)
+        else:
+            rules.change(model, g)
+            optimizer.step(model.parameters, g, rules.spans(model))
+            rules.bound(model)
+        return value, predictions
+    except BaseException:
+        for buffer, before in buffers:  # those of a norm had taken in the batch
+            buffer[...] = before
+        raise
+
+
+def _blame_forward(model: Model, x: Array, y: Array) -> str:
+    """Name the first thing on the way forward that is not finite."""
+    if not np.isfinite(x).all():
+        return "the inputs hold values that are not finite."
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        return "the targets hold values that are not finite."
+    for i, output in enumerate(model.activations(x)):
+        if not np.isfinite(output).all():
+            return f"the first output that is not finite is that of layer {i}, {model.layers[i]!r}."
+    return "all outputs are finite, so it is the loss itself that overflows."
+
+
+def _blame_backward(model: Model) -> str:
+    """Name the parameter nearest to the output whose gradient is not finite."""
+    name, layer = _last_bad(model, model.named_gradients())
+    return f"on the way back it is first that of {name}, in {layer!r}."
+
+
+def blame_state(model: Model) -> str:
+    """Name a parameter or buffer that an update took beyond what its dtype holds."""
+    name, layer = _last_bad(model, model.named_parameters() | model.named_buffers())
+    return f"the update made {name}, in {layer!r}, larger than {model.dtype} can hold."
+
+
+def _last_bad(model: Model, arrays: Mapping[str, Array]) -> tuple[str, Any]:
+    names = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    return names[-1], model.layers[int(names[-1].split(".")[0])]
