@@ -152,29 +152,9 @@ def test_chapter_3_makes_the_steps_of_his_program():
     script = load("nielsen_chapter3")
     model = script.network(cr.initializers.lecun_normal, seed=0)
     his = his_steps(model, some_batches(0.1), lambda a, t: a - t, shrink=1 - 0.1 * 5.0 / 50_000)
-    optimizer = script.DecayOfWeights(model, script.RATE, script.DECAY)
+    optimizer = cr.SGD(script.RATE, weight_decay=script.DECAY)
     for x, t, _ in some_batches(0.1):
-        model.train_on_batch(x, t, loss=cr.BinaryCrossEntropy(), optimizer=optimizer)
+        model.train_on_batch(
+            x, t, loss=cr.BinaryCrossEntropy(), optimizer=optimizer, decay="weights"
+        )
     assert_same(model, his)
-
-
-def test_chapter_3_decays_the_weights_and_not_the_biases():
-    script = load("nielsen_chapter3")
-    model = script.network(cr.initializers.lecun_normal, seed=0)
-    before = model.state_dict()
-    model.gradients = np.zeros(model.num_parameters)
-    optimizer = script.DecayOfWeights(model, 1.0, 0.25)
-    optimizer.step(model.parameters, model.gradients)
-    for name, array in model.named_parameters().items():
-        share = 1.0 if name.endswith("b") else 0.75
-        np.testing.assert_allclose(array, share * before[name], rtol=1e-6)
-
-
-def test_max_norm_shortens_what_is_longer_and_leaves_the_rest():
-    script = load("srivastava_2014")
-    callback = script.MaxNorm(2.0)
-    callback.model = model = cr.Model(cr.Dense(2, 2), seed=0)
-    model.layers[0].W, model.layers[0].b = [[3.0, 0.6], [4.0, 0.8]], [5.0, 5.0]
-    callback.on_train_batch_end(0, {})
-    np.testing.assert_allclose(model.layers[0].W, [[1.2, 0.6], [1.6, 0.8]], rtol=1e-6)
-    assert model.layers[0].b.tolist() == [5.0, 5.0]

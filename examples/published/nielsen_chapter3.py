@@ -47,21 +47,6 @@ def network(init: Any, seed: int) -> Model:
     return model
 
 
-class DecayOfWeights(SGD):
-    """SGD whose weight decay leaves the biases out: each step goes by spans of its own."""
-
-    def __init__(self, model: Model, rate: float, decay: float) -> None:
-        super().__init__(rate)
-        self._own_spans, start = [], 0
-        for name, array in model.named_parameters().items():  # in the order of the flat vectors
-            part = slice(start, start + array.size)
-            self._own_spans.append((part, 0.0 if name.endswith("b") else decay))
-            start = part.stop
-
-    def step(self, params: Any, grads: Any, spans: Any = None) -> None:
-        super().step(params, grads, self._own_spans)
-
-
 def main() -> None:
     arguments = options(__doc__)
     rows, seeds, epochs = (20_000, 1, 5) if arguments.quick else (50_000, 5, 60)
@@ -74,7 +59,8 @@ def main() -> None:
             model, began = network(STARTS[start], seed), time.perf_counter()
             history = model.fit(
                 x[:rows], one_hot[:rows], loss=BinaryCrossEntropy(),
-                optimizer=DecayOfWeights(model, RATE, DECAY), epochs=epochs, batch_size=10,
+                optimizer=SGD(RATE, weight_decay=DECAY), decay="weights", epochs=epochs,
+                batch_size=10,
                 validation_data=(x[50_000:], one_hot[50_000:]), metrics=[Accuracy()], verbose=0,
             )  # fmt: skip
             accuracies.append(100 * np.array(history["val_accuracy"]))

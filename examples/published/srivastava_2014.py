@@ -13,7 +13,6 @@ Published: 1.60 % errors without dropout, 1.25 % with it, 1.06 % with max-norm a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +21,6 @@ import numpy as np
 from chainrule import (
     Accuracy,
     Adam,
-    Callback,
     Dense,
     Dropout,
     Model,
@@ -34,18 +32,6 @@ from chainrule import (
 from chainrule.examples import options, picture
 
 WAYS = {"without dropout": 1.60, "with dropout": 1.25, "and max-norm": 1.06}  # published, percent
-
-
-class MaxNorm(Callback):
-    """After each step the weights that lead into a unit are shortened to length c at most."""
-
-    def __init__(self, c: float) -> None:
-        self.c = c
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float]) -> None:
-        for name, W in self.model.named_parameters().items():  # W (in, out)
-            if name.endswith("W"):
-                W *= np.minimum(1, self.c / np.sqrt(np.einsum("io,io->o", W, W)))
 
 
 def network(dropout: bool, units: int, seed: int) -> Model:
@@ -71,7 +57,7 @@ def main() -> None:
                 x[:rows], y[:rows], loss=SoftmaxCrossEntropy(),
                 optimizer=Adam(lambda step: 0.001 * (1 - step / steps)), epochs=epochs,
                 batch_size=64, validation_data=test, metrics=[Accuracy()],
-                callbacks=[MaxNorm(2.0)] if way == "and max-norm" else [], verbose=0,
+                max_norm=2.0 if way == "and max-norm" else None, verbose=0,
             )  # fmt: skip
             errors.append(100 - 100 * np.array(history["val_accuracy"]))
         runs[way] = np.array(errors)

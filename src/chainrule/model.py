@@ -201,13 +201,12 @@ class Model:
             self._plan()
         return self._weight_spans
 
-    @property
-    def learning_weights(self) -> list[tuple[Array, int]]:
-        """Views of the weights that learn, each with the axis that a unit's weights lie along."""
+    def weights(self, frozen: bool = True) -> list[tuple[str, Array, int]]:
+        """Name and view of all weights, not biases, with the axis that a unit's lie along."""
         return [
-            (self._flat.view(self.parameters, slot), slot.weight_axis)
-            for slot in self._flat.slots.values()
-            if slot.weight_axis is not None and slot.layer._trainable
+            (name, self._flat.view(self.parameters, slot), slot.weight_axis)
+            for name, slot in self._flat.slots.items()
+            if slot.weight_axis is not None and (frozen or slot.layer._trainable)
         ]
 
     def named_parameters(self) -> dict[str, Array]:

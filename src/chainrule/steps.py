@@ -70,8 +70,10 @@ class StepRules:
     def bound(self, model: Model) -> None:
         """Shorten the weights of each unit that became longer than `max_norm`."""
         if self.max_norm is not None:
-            for W, axis in model.learning_weights:
-                norms = np.sqrt(np.square(W, dtype=np.float64).sum(axis=axis, keepdims=True))
+            for _, W, axis in model.weights(frozen=False):
+                norms = np.linalg.norm(W, axis=axis, keepdims=True)
+                if not np.isfinite(norms).all():  # squares that float32 cannot hold
+                    norms = np.linalg.norm(W.astype(np.float64), axis=axis, keepdims=True)
                 if norms.size and norms.max() > self.max_norm:
                     W *= (self.max_norm / np.maximum(norms, self.max_norm)).astype(W.dtype)
 

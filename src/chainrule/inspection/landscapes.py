@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import as_numbers, check_count, check_number, show
-from ..layers.normalization import BatchNorm, LayerNorm
 from ..model import Model
-from ..parameters import unique
 from ..sources import ArraySource
 from ..training import evaluate_source
 
@@ -153,19 +151,13 @@ def loss_landscape(
 
 def _direction(model: Model, rng: np.random.Generator) -> dict[str, Array]:
     """A filter-normalized random direction: an array for each matrix of weights."""
-    named = model.named_parameters()
     direction = {}
-    for place, layer in unique(model.layers).items():
-        for key, shape in layer.parameter_shapes.items():
-            if len(shape) < 2 or isinstance(layer, (BatchNorm, LayerNorm)):
-                continue
-            w = named[place + key].astype(np.float64)
-            d = rng.standard_normal(shape)
-            # A unit's weights are a column of W (in, out); of an embedding, the row of a word.
-            axes = (-1,) if layer.takes_indices else tuple(range(len(shape) - 1))
-            length_d = np.sqrt((d**2).sum(axis=axes, keepdims=True))
-            length_w = np.sqrt((w**2).sum(axis=axes, keepdims=True))
-            direction[place + key] = d / length_d * length_w
+    for name, weights, axis in model.weights():
+        w = weights.astype(np.float64)
+        d = rng.standard_normal(w.shape)
+        length_d = np.sqrt((d**2).sum(axis=axis, keepdims=True))
+        length_w = np.sqrt((w**2).sum(axis=axis, keepdims=True))
+        direction[name] = d / length_d * length_w
     return direction
 
 
