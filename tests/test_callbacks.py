@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from callback_helpers import INF, NAN, BinaryCount, Count, Script, X, Y, fit, net, same
 
+import chainrule as cr
 from chainrule import (
     SGD,
     Accuracy,
@@ -163,6 +164,25 @@ def test_evaluate_gives_the_best_figure_again():
     history = fit(model, [stopping], optimizer=SGD(0.6), epochs=8, batch_size=3)
     assert stopping.best == min(history["val_loss"]) != history["val_loss"][-1]
     assert model.evaluate(X, Y, loss=MeanSquaredError())["loss"] == stopping.best
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_evaluate_gives_the_best_figure_again_behind_a_batchnorm(dtype):
+    """Running statistics belong to the epoch as well; 3,000 rows are three batches of 1,024."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3000, 3)), rng.integers(0, 2, size=3000)
+    model = Model(
+        cr.Dense(3, 8), cr.BatchNorm(8), cr.ReLU(), cr.Dropout(0.3), cr.Dense(8, 2), seed=0,
+        dtype=dtype,
+    )  # fmt: skip
+    stopping, loss = EarlyStopping(patience=2), cr.SoftmaxCrossEntropy()
+    history = model.fit(
+        x[:200], y[:200], loss=loss, optimizer=cr.Adam(0.05), epochs=30, verbose=0,
+        validation_data=(x, y), callbacks=[stopping],
+    )  # fmt: skip
+    assert stopping.stopped_epoch is not None
+    assert history["val_loss"][-1] > min(history["val_loss"])
+    assert model.evaluate(x, y, loss=loss)["loss"] == stopping.best == min(history["val_loss"])
 
 
 def test_a_second_fit_starts_afresh():
