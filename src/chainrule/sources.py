@@ -4,6 +4,7 @@ training they are the same: both give checked batches of inputs, targets and wei
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -40,10 +41,9 @@ class ArraySource:
     def __init__(self, owner: str, model: Model, loss: Any, x: Any, y: Any, weight: Any) -> None:
         self.model = model
         self.x, y, self.weight, shape = check_rows(owner, model, loss, x, y, weight)
-        self.classes = classes_of(y)
         self.prepare: Callable[[Array], Array] | None = preparation(owner, loss, shape, model.dtype)
         self.prediction_shape = shape
-        self.y = y
+        self.y = self._given = y
         if is_mapped(y):
             for rows in chunks(y):
                 self.prepare(y[rows])
@@ -51,6 +51,11 @@ class ArraySource:
             self.y, self.prepare = self.prepare(y), None
         self.loss_weight = self.weight
         self.n = len(self.x)
+
+    @cached_property
+    def classes(self) -> Array | None:
+        """The class (N,) of each row, if targets are classes."""
+        return classes_of(self._given)
 
     def check_metrics(self, metrics: Sequence[Metric]) -> None:
         """Let each metric see the targets beside predictions of zero."""
