@@ -1,9 +1,13 @@
 """What runs for long may not grow: 10,000 steps and 100,000 predictions leave as much memory in use
-as a tenth of them did. tracemalloc knows every byte that Python and NumPy hold."""
+as a tenth of them did. And what runs beside something else, in threads and forks, is right."""
 
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
+import threading
 import tracemalloc
 
 import numpy as np
@@ -83,3 +87,64 @@ def test_inputs_of_many_shapes():
             model(np.zeros((1, i % 5000 + 1, 4), np.float32))
 
     assert growth(work, 10_000) < 100_000
+
+
+def test_threads_predict_while_another_saves_and_loads(tmp_path):
+    """Each prediction is right to the bit, and each file is the model's."""
+    model = network()
+    expected, path = model(X[:64]), tmp_path / "model.npz"
+    model.save(path)
+    wrong: list[str] = []
+
+    def predict():
+        wrong.extend(
+            "prediction" for _ in range(2_000) if not np.array_equal(model(X[:64]), expected)
+        )
+
+    def save():
+        for _ in range(60):
+            model.save(path)
+
+    def load():
+        loaded = (cr.Model.load(path)(X[:64]) for _ in range(60))
+        wrong.extend("file" for y in loaded if not np.array_equal(y, expected))
+
+    threads = [threading.Thread(target=work) for work in (predict, predict, save, load)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+    assert [p.name for p in tmp_path.iterdir()] == ["model.npz"]
+
+
+FORKS = """
+import os, sys
+import numpy as np
+import chainrule as cr
+
+x = np.random.default_rng(0).normal(size=(512, 512)).astype(np.float32)
+model = cr.Model(cr.Dense(512, 512), cr.ReLU(), cr.Dense(512, 3), seed=0)
+y, options = np.arange(512) % 3, {"loss": cr.SoftmaxCrossEntropy(), "verbose": 0}
+model.fit(x, y, optimizer=cr.Adam(), **options)  # BLAS has started its threads
+expected = model(x)
+children = []
+for _ in range(8):
+    child = os.fork()
+    if not child:
+        right = np.array_equal(model(x), expected)
+        model.fit(x, y, optimizer=cr.Adam(), **options)
+        os._exit(0 if right and np.isfinite(model.parameters).all() else 1)
+    children.append(child)
+states = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+print(states, np.array_equal(model(x), expected))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_forks_after_blas_has_started_its_threads():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout == f"{[0] * 8} True\n"
