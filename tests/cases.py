@@ -103,6 +103,14 @@ LAYERS = {
     "Embedding, padding": LayerCase(
         lambda: cr.Embedding(4, 3, padding_idx=3), (2,), max_between=2, indices=3
     ),
+    # no layer of PyTorch's; its values are tested in tests/test_standardizer.py
+    "Standardizer": LayerCase(lambda: cr.Standardizer(3), (3,), max_between=2, reference=False),
+    "Standardizer, fitted": LayerCase(
+        lambda: cr.Standardizer(3).fit([[0.5, -3.0, 7.0], [1.5, 2.0, 7.0], [4.0, 3.0, 7.0]]),
+        (3,),
+        max_between=2,
+        reference=False,
+    ),
     "Sequential": LayerCase(
         lambda: cr.Sequential(cr.Dense(3, 4), cr.Tanh(), cr.Dense(4, 2)), (3,), max_between=1
     ),

@@ -119,7 +119,7 @@ def defined_in(module):
 
 def test_the_reference_misses_no_public_name():
     public = {f"chainrule.{name}" for name in cr.__all__}
-    for module in ("datasets", "inspection", "plots"):
+    for module in ("datasets", "inspection", "plots", "tables"):
         names = importlib.import_module(f"chainrule.{module}").__all__
         public |= {f"chainrule.{module}.{name}" for name in names}
     for module in ("initializers", "testing"):

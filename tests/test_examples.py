@@ -56,6 +56,7 @@ CASES = {
     "23_overfitting": (r"2 × 128.*unseen ([\d.]+)", 0.09, 1, NO_STEPS),
     "24_dropout": (r"with dropout +test loss ([\d.]+)", 0.1, 0.6, NO_STEPS),
     "25_early_stopping": (r"has risen by (\d+)%", 10, 100, NO_STEPS),
+    "csv_classifier": (r"Test accuracy ([\d.]+)%", 80, 100, NO_STEPS),
     "digits": (r"mean of 1 seed: ([\d.]+)%", 95, 100, NO_STEPS),
     "own_layer": (r"agree.*?([\d.e-]+)$", 0, 1e-6, NO_STEPS),
 }

@@ -377,3 +377,60 @@ def test_a_shallow_copy_does_not_cut_the_original_off():
     model.parameters[:] = 0
     assert not model(X).any()
     assert shallow is not model
+
+
+# ---- metadata ------------------------------------------------------------------------------------
+
+METADATA = {"names": ["ä", "b"], "of": {"c": [1, 2.5, None, True, 0.1, 10**30], "": {}}, "list": []}
+
+
+def test_metadata_comes_back_as_it_was(tmp_path):
+    model = net()
+    assert model.metadata == {}
+    model.metadata = copy.deepcopy(METADATA)
+    model.save(tmp_path / "a")
+    for twin in (Model.load(tmp_path / "a"), copy.deepcopy(model)):
+        assert twin.metadata == METADATA
+        assert same(twin, model)
+        twin.metadata["names"].append("c")
+        assert model.metadata == METADATA
+    model.metadata["later"] = 1  # the attribute is a plain dict
+    model.save(tmp_path / "a")
+    assert Model.load(tmp_path / "a").metadata["later"] == 1
+
+
+def test_metadata_that_cannot_be_saved_leaves_the_old_file(saved):
+    before, model = saved.read_bytes(), net()
+    model.metadata["a"] = {"b": [float("nan")]}
+    with pytest.raises(TypeError, match=r"Model\.save: metadata\['a'\]\['b'\]\[0\] is nan"):
+        model.save(saved)
+    assert saved.read_bytes() == before
+
+
+def test_files_from_before_there_was_metadata_are_loaded(saved):
+    with zipfile.ZipFile(saved) as archive:
+        text = np.load(io.BytesIO(archive.read("model.npy"))).tobytes()
+    old = {key: value for key, value in json.loads(text).items() if key != "metadata"}
+    assert old.keys() == {"format", "chainrule", "dtype", "seed", "layers", "frozen"}
+    rewrite(saved, {"model.npy": npy(np.frombuffer(json.dumps(old).encode(), np.uint8))})
+    assert same(Model.load(saved), net())
+    assert Model.load(saved).metadata == {}
+
+
+@pytest.mark.parametrize("wrong", [None, [], "a", {"a": float("nan")}, {"a": float("inf")}])
+def test_metadata_that_is_none_is_refused_when_loading(wrong, saved):
+    rewrite(saved, metadata=wrong)
+    refused(saved, "metadata")
+
+
+def test_the_largest_metadata_that_can_be_saved_can_be_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("chainrule.files.MAX_DESCRIPTION", 10_000)
+    model = Model(Tanh(), seed=0)
+    for size in (5_700, 5_800, 5_900, 9_900):
+        model.metadata = {"a": "b" * size}
+        try:
+            model.save(tmp_path / "a")
+        except ValueError as error:
+            assert "bytes as JSON" in str(error)  # noqa: PT017
+        else:
+            assert Model.load(tmp_path / "a").metadata == model.metadata

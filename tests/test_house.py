@@ -39,6 +39,8 @@ ARROWS = {
     "optimizers": BASE,
     "schedules": BASE,
     "data": BASE,
+    "preparation": BASE | {"data"},
+    "tables": BASE,
     "callbacks": BASE,
     "datasets": BASE | {"numerics"},
     "_mnist": BASE | {"files"},
@@ -108,7 +110,7 @@ def allowed(name):
     if name.startswith("layers."):
         return CONTAINERS if name == "layers.containers" else LAYERS
     package = name.split(".")[0]
-    packages = ("callbacks", "losses", "metrics", "optimizers", "inspection", "plots")
+    packages = ("callbacks", "losses", "metrics", "optimizers", "inspection", "plots", "tables")
     own = {package} if package in packages else set()
     return ARROWS[package] | own if package in ARROWS else None
 
@@ -182,7 +184,7 @@ def test_import_loads_only_numpy_and_the_standard_library():
     loaded = set(both) - set(numpy)
     roots = {name.split(".")[0] for name in loaded}
     assert roots - {"chainrule"} <= set(sys.stdlib_module_names)
-    heavy = {"hypothesis", "matplotlib", "tqdm", "argparse", "runpy", "urllib.request",
+    heavy = {"hypothesis", "matplotlib", "tqdm", "pandas", "argparse", "runpy", "urllib.request",
              "http.client", "ssl", "socket", "zipfile", "tkinter", "multiprocessing", "asyncio",
              "unittest"}  # fmt: skip
     assert not heavy & loaded
@@ -267,7 +269,7 @@ def takes_arguments(public):
 PUBLIC = {name: getattr(cr, name) for name in cr.__all__}
 PUBLIC |= {
     f"{room.__name__}.{name}": getattr(room, name)
-    for room in (cr.datasets, cr.inspection, cr.plots)
+    for room in (cr.datasets, cr.inspection, cr.plots, cr.tables)
     for name in room.__all__
     if not hasattr(getattr(room, name), "_fields")  # what a function returns
 }

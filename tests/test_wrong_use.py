@@ -8,6 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
+from wrong_use_data import DATA_ROWS
 from wrong_use_metrics import METRIC_ROWS
 from wrong_use_rates import RATE_ROWS
 from wrong_use_rows import (
@@ -120,6 +121,7 @@ ROWS = [
     *LAYER_ROWS,
     *LOSS_ROWS,
     *RATE_ROWS,
+    *DATA_ROWS,
     # ---- own layers
     row("Layer: forgets super, sets", ForgetsAndSets, RuntimeError, "super().__init__()"),
     row("Layer: forgets super, Model", lambda: net(Forgets()), RuntimeError, "super()"),

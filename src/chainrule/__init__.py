@@ -4,7 +4,7 @@ Every layer is a forward formula and a backward formula on plain arrays; an engi
 chains them.
 """
 
-from . import datasets, initializers, inspection, plots
+from . import datasets, initializers, inspection, plots, tables
 from .callbacks import (
     Callback,
     CSVLogger,
@@ -28,6 +28,7 @@ from .layers.normalization import BatchNorm, LayerNorm
 from .layers.probabilities import LogSigmoid, LogSoftmax, Sigmoid, Softmax
 from .layers.rectifiers import ELU, SELU, LeakyReLU, PReLU, ReLU, Softplus
 from .layers.reshape import Flatten, Identity, Reshape
+from .layers.standardizer import Standardizer
 from .losses import (
     BinaryCrossEntropy,
     Hinge,
@@ -63,6 +64,7 @@ from .optimizers import (
     RAdam,
     RMSprop,
 )
+from .preparation import one_hot, split
 from .rate_finder import find_lr
 from .schedules import CosineDecay, ExponentialDecay, LinearWarmup, OneCycle, StepDecay
 
@@ -139,6 +141,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "Softplus",
     "Softsign",
+    "Standardizer",
     "StepDecay",
     "Tanh",
     "TerminateOnNaN",
@@ -149,8 +152,11 @@ __all__ = [
     "initializers",
     "inspection",
     "numerical_gradient",
+    "one_hot",
     "plots",
     "register_layer",
     "sigmoid",
     "softmax",
+    "split",
+    "tables",
 ]

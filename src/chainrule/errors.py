@@ -82,9 +82,12 @@ def listed(name: str, values: Any) -> list[Any]:
 
 
 def as_numbers(what: str, values: Any) -> Array:
-    """Return an array of real numbers, or refuse texts, objects, complex numbers, ragged lists."""
+    """Return an array of real numbers, or refuse texts, objects, complex numbers, ragged lists.
+
+    Frames and series of pandas are taken column by column, their gaps as NaN.
+    """
     try:
-        array = np.asarray(values)
+        array = _from_frame(what, values) if hasattr(values, "iloc") else np.asarray(values)
     except ValueError:
         raise ValueError(
             f"{what} must be an array of numbers, got rows of unequal length."
@@ -92,6 +95,36 @@ def as_numbers(what: str, values: Any) -> Array:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{what} must be real numbers, got an array of dtype {array.dtype}.")
     return array
+
+
+def _from_frame(what: str, values: Any) -> Array:
+    """The numbers of a frame or a series, whose columns may be of different dtypes."""
+    if not hasattr(values, "columns"):
+        return _column(values)
+    whole = np.asarray(values)
+    if whole.dtype.kind in "fiub":  # no copy where the frame is one block
+        return whole
+    columns = [_column(values.iloc[:, j]) for j in range(len(values.columns))]
+    other = [name for name, column in zip(values.columns, columns, strict=True)
+             if column.dtype.kind not in "fiub"]  # fmt: skip
+    if other:
+        raise TypeError(
+            f"{what} must be real numbers, but these columns hold texts, dates or other objects: "
+            f"{', '.join(map(repr, other[:10]))}{', ...' if len(other) > 10 else ''}. Encode them "
+            "first, as chainrule.tables.TableEncoder does, or leave them out."
+        )
+    return np.column_stack(columns) if columns else np.zeros(values.shape)
+
+
+def _column(series: Any) -> Array:
+    """A series as an array: of numbers if it holds nothing else."""
+    array = np.asarray(series)
+    if array.dtype.kind in "fiub":
+        return array
+    if getattr(series.dtype, "kind", "O") in "fiub":  # numbers with gaps, in a dtype of pandas
+        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
+    plain = np.asarray(series.tolist()) if array.dtype.kind == "O" else array
+    return plain if plain.dtype.kind in "fiub" else array
 
 
 def cast(what: str, array: Array, dtype: Any) -> Array:

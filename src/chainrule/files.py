@@ -1,5 +1,9 @@
 """Model files: NumPy's `.npz`, with an array for each parameter and buffer and one JSON description
-of the layers. Nothing in a file is ever executed: layers are built from registered names alone."""
+of the layers. Nothing in a file is ever executed: layers are built from registered names alone.
+
+Entries of the description that a version does not know are left alone by it: one from before there
+was `metadata` reads the model without. A new format is for files that an old version would misread.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,7 @@ DESCRIPTION = "model"  # the member that holds the JSON
 HEADER = 128  # bytes before the numbers of an array of one axis, as NumPy writes them
 MAX_HEADER = 4096
 MAX_DESCRIPTION = 16 << 20  # bytes
+MAX_LEVELS = 50  # of lists and dicts in metadata
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 
@@ -44,8 +49,14 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "seed": model.seed,
         "layers": _plain(None, "layers", model.layers, {}, ""),
         "frozen": [name for name, layer in unique(model.layers).items() if not layer._trainable],
+        "metadata": _check_metadata("Model.save: metadata", model.metadata),
     }
     text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    if len(text) > MAX_DESCRIPTION - MAX_HEADER:  # such a file could not be loaded
+        raise ValueError(
+            f"Model.save: layers and metadata take {len(text)} bytes as JSON, of "
+            f"{MAX_DESCRIPTION - MAX_HEADER} at most; metadata is for names and settings."
+        )
     arrays = {DESCRIPTION: text, **model.named_parameters(), **model.named_buffers()}
     replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
@@ -76,9 +87,13 @@ def _load(cls: type[AnyModel], file: IO[bytes]) -> AnyModel:
             raise ValueError(f"its description is larger than {MAX_DESCRIPTION} bytes.")
         size = (sizes[DESCRIPTION] - HEADER,)
         text = _read(archive, DESCRIPTION, size, "uint8").tobytes()
-        layers, dtype, seed = _check(json.loads(text))
+        description = json.loads(text)
+        layers, dtype, seed = _check(description)
+        metadata = _check_metadata("metadata", description.get("metadata", {}))
         _fill(layers, dtype, sizes, archive)
-    return cls(*layers, seed=seed, dtype=dtype)
+    model = cls(*layers, seed=seed, dtype=dtype)
+    model.metadata = metadata
+    return model
 
 
 def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> None:
@@ -144,6 +159,35 @@ def _plain(layer: Any, key: str, value: Any, seen: dict[int, str], name: str) ->
         f"{layer!r} cannot be saved: its argument {key} is a {type(value).__name__}; a file holds "
         "numbers, texts, booleans, None, layers, and lists of these."
     )
+
+
+def _check_metadata(what: str, value: Any) -> dict[str, Any]:
+    """Return metadata that JSON gives back as it is; refuse anything else."""
+    if not isinstance(value, dict):
+        raise TypeError(f"{what} must be a dict, got {value!r}.")
+    _check_json(what, value, MAX_LEVELS)
+    return value
+
+
+def _check_json(what: str, value: Any, levels: int) -> None:
+    """Refuse what JSON cannot hold, or would give back as something else."""
+    if levels < 0:
+        raise TypeError(f"{what} is nested more than {MAX_LEVELS} deep.")
+    if type(value) is dict:
+        for key, item in value.items():
+            if type(key) is not str:
+                raise TypeError(f"{what}: keys must be texts, got {key!r}.")
+            _check_json(f"{what}[{key!r}]", item, levels - 1)
+    elif type(value) is list:
+        for i, item in enumerate(value):
+            _check_json(f"{what}[{i}]", item, levels - 1)
+    elif type(value) is float and not math.isfinite(value):
+        raise TypeError(f"{what} is {value}, which JSON has no number for; write None or a text.")
+    elif value is not None and type(value) not in (bool, int, float, str):
+        raise TypeError(
+            f"{what} is a {type(value).__name__}; a file holds dicts, lists, texts, numbers, "
+            "booleans and None. Arrays and NumPy's numbers become such by .tolist()."
+        )
 
 
 def _check(description: Any) -> tuple[list[Layer], str, int]:

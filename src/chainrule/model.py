@@ -69,6 +69,9 @@ class Model:
     num_parameters : int
     history : History
         Of the last `fit`, also of one that was interrupted.
+    metadata : dict
+        What belongs to the model and is no number that it computes with: names of features and
+        classes, say. Saved with it, as plain JSON: dicts, lists, texts, numbers, booleans, None.
 
     Raises
     ------
@@ -132,6 +135,7 @@ class Model:
                 layer.join_model(self, np.random.default_rng(child))
         self.stop_training = False
         self.history = History()
+        self.metadata: dict[str, Any] = {}
         try:
             self._pack()
         except BaseException:
@@ -658,7 +662,7 @@ class Model:
     # ---- files and copies -----------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write layers, parameters and buffers to one file, in NumPy's ``.npz``.
+        """Write layers, parameters, buffers and metadata to one file, in NumPy's ``.npz``.
 
         The path is used as given. The file is written beside it first and then moved into place,
         so that an earlier file is whole until the new one is.
@@ -666,7 +670,10 @@ class Model:
         Raises
         ------
         TypeError
-            For a layer whose arguments a file cannot hold, or that is not registered.
+            For a layer whose arguments a file cannot hold, or that is not registered; and for
+            metadata that are no plain JSON (NaN is none).
+        ValueError
+            For metadata of more than 16 MB.
         OSError
             What the operating system refuses.
         """
