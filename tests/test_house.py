@@ -50,6 +50,9 @@ ARROWS = {
     "steps": BASE | {"backprop"},
     "training": BASE
     | {"border", "data", "callbacks", "history", "metrics", "losses", "sources", "steps"},
+    "summary": BASE
+    | {"_types", "border", "sources", "steps", "backprop", "parameters", "layer", "layers"}
+    | {"losses", "optimizers"},
     "gradcheck": BASE | {"layer", "backprop", "parameters"},
     "inspection": BASE
     | {"model", "training", "border", "sources", "callbacks", "parameters", "backprop", "numerics"}

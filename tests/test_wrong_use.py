@@ -290,6 +290,19 @@ ROWS = [
     *each("Model: predict batch", lambda v: net().predict(X, batch_size=v), SIZES, "batch_size"),
     *each("Model: evaluate batch", lambda v: net().evaluate(
         X, Y, loss=cr.SoftmaxCrossEntropy(), batch_size=v), SIZES, "batch_size must be"),
+    *each("Model: summary batch", lambda v: net().summary(batch_size=v), [*SIZES, (None, TE)],
+          "summary: batch_size must be an integer"),
+    *table("Model: summary", lambda options: net().summary(**options), [
+        ("input_shape number", {"input_shape": 2}, TE, "must be a tuple, as in (784,), got 2"),
+        ("input_shape text", {"input_shape": "2"}, TE, "must be a tuple"),
+        ("input_shape None", {"input_shape": (None, 2)}, TE, "each size of input_shape"),
+        ("input_shape 0", {"input_shape": (0, 2)}, VE, "each size of input_shape"),
+        ("input_shape of a batch", {"input_shape": (2, 5)}, VE, "without the batch axis, does not"),
+        ("optimizer class", {"optimizer": cr.SGD}, TE, "optimizer=SGD("),
+        ("loss text", {"loss": "mse"}, TE, "loss=SoftmaxCrossEntropy()"),
+    ]),
+    row("Model: summary softmax", lambda: net(cr.Dense(2, 2), cr.Softmax()).summary(
+        loss=cr.SoftmaxCrossEntropy()), VE, "takes logits"),
     # ---- functions
     *[
         row(f"{f.__name__}: {what}", lambda f=f, v=v: f(v), TE, "real numbers")

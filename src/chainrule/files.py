@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from .errors import show
-from .layer import Layer, is_registered, registered_layer
+from .layer import Layer, registry
 from .parameters import unique
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _describe(layer: Layer, seen: dict[int, str], name: str) -> dict[str, Any]:
     if id(layer) in seen:
         return {"same_as": seen[id(layer)]}
     seen[id(layer)] = name
-    if not is_registered(type(layer)):
+    if registry.get(type(layer).__name__) is not type(layer):
         raise TypeError(
             f"{layer!r} cannot be saved: its class is not registered. Decorate it with "
             "@chainrule.register_layer."
@@ -226,7 +226,7 @@ def _build(entry: dict[str, Any], built: dict[str, Layer], name: str) -> Layer:
     """Build a layer from its registered name and plain arguments."""
     if "same_as" in entry:
         return built[entry["same_as"]]
-    kind = registered_layer(entry["class"])
+    kind = _registered_layer(entry["class"])
     arguments = {k: _value(v, built, f"{name}.{k}") for k, v in entry["arguments"].items()}
     positional: tuple[Any, ...] = ()
     for parameter in inspect.signature(kind).parameters.values():
@@ -279,3 +279,13 @@ def _fill(layers: list[Layer], dtype: str, sizes: dict[str, int], archive: zipfi
             raise ValueError(f"its array {name} has not the size that {show(shape)} takes.")
     for name, (layer, key, shape) in wanted.items():
         layer.put_array(key, _read(archive, name, shape, dtype))
+
+
+def _registered_layer(name: str) -> type[Layer]:
+    """The class of a name in a file, or a `ValueError` that says how to register it."""
+    if name not in registry:
+        raise ValueError(
+            f"The layer {name!r} is not known here. If it is your own, decorate its class with "
+            "@chainrule.register_layer before loading."
+        )
+    return registry[name]

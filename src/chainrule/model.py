@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from . import backprop, training
-from ._types import Text
+from . import backprop, summary, training
 from .border import check_batch_size
 from .errors import as_numbers, cast, check_count, show
 from .history import History
@@ -629,35 +628,44 @@ class Model:
             return self(x)
         return np.concatenate([self(x[i : i + size]) for i in range(0, len(x), size)])
 
-    def summary(self) -> str:
-        """A table of the layers with their output shapes and numbers of parameters."""
-        shape: Shape = (...,)
-        rows: list[tuple[str, ...]] = []
-        seen: set[int] = set()
-        sizes: dict[str, list[int]] = {}  # of the parameters, by position in the chain
-        for name, slot in self._flat.slots.items():
-            sizes.setdefault(name.split(".")[0], []).append(slot.where.stop - slot.where.start)
-        for i, layer in enumerate(self.layers):
-            shape = layer.output_shape(shape)
-            count = sum(sizes.get(str(i), ()))
-            note = "shared" if id(layer) in seen else "" if layer.trainable else "frozen"
-            seen.update(id(inner) for _, inner in walk([layer]))
-            rows.append((str(i), repr(layer), show(shape), f"{count:,}", note))
-        head = ("", "layer", "output", "parameters", "")
-        widths = [max(len(row[k]) for row in [head, *rows]) for k in range(5)]
-        lines = []
-        for row in [head, *rows]:
-            cells = [f"{row[k]:>{w}}" if k in (0, 3) else f"{row[k]:<{w}}" for k, w in
-                     enumerate(widths)]  # fmt: skip
-            lines.append("  ".join(cells).rstrip())
-        learning = sum(
-            s.where.stop - s.where.start for s in self._flat.slots.values() if s.layer._trainable
-        )
-        lines.append(
-            f"{self.num_parameters:,} parameters, {learning:,} of them learn; {self.dtype.name}, "
-            f"{self.num_parameters * self.dtype.itemsize / 1e6:,.2f} MB"
-        )
-        return Text("\n".join(lines))
+    def summary(
+        self,
+        *,
+        batch_size: int = 32,
+        optimizer: Optimizer | None = None,
+        loss: LossLike | None = None,
+        input_shape: tuple[int, ...] | None = None,
+    ) -> str:
+        """A table of the layers, and of the multiply-adds and the memory that training takes.
+
+        It is measured by a step on a few rows of zeros, on copies of the layers: the model stays as
+        it is, and nothing is drawn from its generators. Multiply-adds are those that layers tell in
+        `Layer.multiply_adds`. Data, validation, metrics and callbacks come on top.
+
+        Parameters
+        ----------
+        batch_size : int
+            Rows in a step.
+        optimizer : Optimizer, optional
+            The one to train with; if not given, Adam's state is counted.
+        loss : Loss or function, optional
+            If not given, `MeanSquaredError`.
+        input_shape : tuple of int, optional
+            Of one row of x. If not given, that of data that the model has seen, else what the
+            first layers tell. Where nobody knows, what depends on it is shown as "?".
+
+        Raises
+        ------
+        TypeError, ValueError
+            For arguments that do not fit the model.
+
+        Examples
+        --------
+        >>> from chainrule import Dense, Model
+        >>> print(Model(Dense(100, 10), seed=0).summary(batch_size=64).splitlines()[3])
+        1,000 multiply-adds for each row of a batch, 2,000 in a training step
+        """
+        return summary.describe(self, batch_size, optimizer, loss, input_shape)
 
     # ---- files and copies -----------------------------------------------------------------------
 

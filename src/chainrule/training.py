@@ -96,12 +96,15 @@ def fit(
         for callback in reversed(callbacks):
             stack.callback(callback.on_train_end)
         for epoch in range(initial_epoch, epochs):
+            last_good: Any = None  # lets go of the copies of the epoch before
             last_good = model.state_dict(), _state_of(optimizer)
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
-            order = groups(source.batches(size, rng, rows), accumulate)
+            order = source.batches(size, rng, rows)
             try:
-                figures = _train_epoch(model, loss, optimizer, order, step_rules, chosen, by_batch)
+                figures = _train_epoch(
+                    model, loss, optimizer, order, accumulate, step_rules, chosen, by_batch
+                )
             except DivergenceError as error:
                 model.load_state_dict(last_good[0])
                 if last_good[1] is not None:
@@ -185,12 +188,6 @@ def count_steps(
     return -(-count // accumulate)
 
 
-def groups(batches: Iterator[Batch], k: int) -> Iterator[Sequence[Batch]]:
-    """Yield k batches at a time; the last ones may be fewer."""
-    while group := tuple(islice(batches, k)):
-        yield group
-
-
 def _state_of(optimizer: Any) -> Any:
     """A copy of an optimizer's state; None for a user's own that has none to give."""
     return optimizer.state_dict() if hasattr(optimizer, "load_state_dict") else None
@@ -200,36 +197,45 @@ def _train_epoch(
     model: Model,
     loss: Any,
     optimizer: Optimizer,
-    order: Iterator[Sequence[Batch]],
+    batches: Iterator[Batch],
+    accumulate: int,
     rules: StepRules,
     metrics: Sequence[Metric],
     callbacks: Sequence[Callback],
 ) -> dict[str, Any]:
-    """Make a step for each group of batches; return the means over the epoch."""
+    """Make a step for every few batches; return the means over the epoch."""
     formula = formula_of(loss)
     mean_loss = LossMetric(loss, "loss")
     for metric in metrics:
         metric.reset()
+    step = 0
     with np.errstate(all="ignore"):  # what overflows is found by train_step, and told once
-        for step, group in enumerate(order):
+        while group := tuple(islice(batches, accumulate)):
             for callback in callbacks:
                 callback.on_train_batch_begin(step)
+            step += 1
             try:
                 value, predictions = train_step(model, formula, optimizer, group, rules)
             except DivergenceError as error:
-                raise DivergenceError(f"step {step + 1}: {error}") from None
+                raise DivergenceError(f"step {step}: {error}") from None
             mean_loss.add(value, sum(map(len, predictions)))
-            for batch, p in zip(group, predictions, strict=True):
-                for metric in metrics:
-                    metric.update(p, batch.y, batch.sample_weight)
+            _look(metrics, group, predictions)
+            del group, predictions  # makes room for the next
             for callback in callbacks:
-                callback.on_train_batch_end(step, {"loss": value})
+                callback.on_train_batch_end(step - 1, {"loss": value})
             if model.stop_training:
                 break
         arrays = [model.parameters, *model.named_buffers().values()]
         if not all(np.isfinite(array).all() for array in arrays):  # the last step may overflow
-            raise DivergenceError(f"step {step + 1}: {blame_state(model)}")
+            raise DivergenceError(f"step {step}: {blame_state(model)}")
     return {metric.name: metric.result() for metric in (mean_loss, *metrics)}
+
+
+def _look(metrics: Sequence[Metric], batches: Sequence[Batch], predictions: list[Array]) -> None:
+    """Let the metrics see what was predicted for each batch."""
+    for batch, prediction in zip(batches, predictions, strict=True):
+        for metric in metrics:
+            metric.update(prediction, batch.y, batch.sample_weight)
 
 
 def train_on_batch(

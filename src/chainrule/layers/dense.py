@@ -3,6 +3,7 @@ matrix products, so each is one product of BLAS, written straight to where it be
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,9 @@ class Dense(Layer):
             )
         before = (...,) if input_shape == (...,) else input_shape[:-1]
         return (*before, self.out_features)
+
+    def multiply_adds(self, input_shape: tuple[int, ...]) -> int:
+        return math.prod(input_shape) * self.out_features
 
 
 Linear = Dense
