@@ -3,6 +3,7 @@ figures stands in for a validation loss here, so that every epoch's verdict can 
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import numpy as np
@@ -13,14 +14,18 @@ import chainrule as cr
 from chainrule import (
     SGD,
     Accuracy,
+    BatchNorm,
     Callback,
     Dense,
     DivergenceError,
+    Dropout,
     EarlyStopping,
     MeanSquaredError,
     Model,
     ProgressBar,
+    ReLU,
     SoftmaxCrossEntropy,
+    datasets,
 )
 
 
@@ -166,6 +171,23 @@ def test_evaluate_gives_the_best_figure_again():
     assert model.evaluate(X, Y, loss=MeanSquaredError())["loss"] == stopping.best
 
 
+@pytest.mark.parametrize("end", ["stopped", "ran out", "interrupted", "diverged"])
+def test_evaluate_gives_the_best_figure_again_with_batchnorm_and_dropout(end):
+    x, y = datasets.moons(200, seed=0)
+    model = Model(Dense(2, 16), BatchNorm(16), ReLU(), Dropout(0.3), Dense(16, 2), seed=1)
+    stopping = EarlyStopping(patience=2 if end == "stopped" else 99)
+    more = {"interrupted": [Raise(4)], "diverged": [Poison()]}.get(end, [])
+    wanted = {"interrupted": KeyboardInterrupt, "diverged": DivergenceError}.get(end)
+    with pytest.raises(wanted) if wanted else contextlib.nullcontext():
+        model.fit(
+            x[50:], y[50:], loss=SoftmaxCrossEntropy(), optimizer=SGD(5.0), epochs=9,
+            validation_data=(x[:50], y[:50]), callbacks=[stopping, *more], verbose=0,
+        )  # fmt: skip
+    figures = model.history["val_loss"]
+    assert stopping.best == min(figures) < figures[-1]
+    assert model.evaluate(x[:50], y[:50], loss=SoftmaxCrossEntropy())["loss"] == stopping.best
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_evaluate_gives_the_best_figure_again_behind_a_batchnorm(dtype):
     """Running statistics belong to the epoch as well; 3,000 rows are three batches of 1,024."""
@@ -234,6 +256,13 @@ def test_a_monitor_that_will_not_exist_is_refused_before_training(monitor, optio
 def test_wrong_options_are_refused(name, value):
     with pytest.raises((ValueError, TypeError), match=f"EarlyStopping.*{name}"):
         EarlyStopping(**{name: value})
+
+
+def test_one_callback_twice_is_refused():
+    """It would wait for half as long, and a log would have each row twice."""
+    stopping = EarlyStopping(patience=4)
+    with pytest.raises(ValueError, match=r"callbacks: .*EarlyStopping.* stands there twice"):
+        fit(net(), [stopping, ProgressBar(), stopping])
 
 
 # ---- hooks ---------------------------------------------------------------------------------------

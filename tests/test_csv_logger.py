@@ -64,6 +64,34 @@ def test_an_earlier_file_is_replaced_when_an_epoch_has_ended(tmp_path):
         assert len(rows(path)) == 1 + epochs
 
 
+@pytest.mark.parametrize("append", [False, True])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_fit_that_another_callback_refuses_leaves_no_file(tmp_path, append, linked):
+    path = tmp_path / "run.csv"
+    if linked:
+        (tmp_path / "folder").mkdir()
+        path.symlink_to(tmp_path / "folder" / "target.csv")
+    log = CSVLogger(path, append=append)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="no 'val_x'"):
+        fit(net(), [log, EarlyStopping("val_x")])
+    assert sorted(tmp_path.rglob("*")) == before
+    fit(net(), [log], epochs=0)
+    assert sorted(tmp_path.rglob("*")) == before
+    fit(net(), [log], epochs=2)
+    assert len(rows(path)) == 3
+    assert path.is_symlink() == linked
+
+
+def test_a_fit_that_is_refused_leaves_a_torn_row_as_it_was(tmp_path):
+    path = tmp_path / "run.csv"
+    for header, message in (("epoch,loss,val_loss", "no 'val_x'"), ("epoch,loss", "val_loss;")):
+        path.write_text(f"{header}\n0,0.2")
+        with pytest.raises(ValueError, match=message):
+            fit(net(), [CSVLogger(path, append=True), EarlyStopping("val_x")])
+        assert path.read_text() == f"{header}\n0,0.2"
+
+
 def test_rows_are_appended_under_one_header(tmp_path):
     path = tmp_path / "run.csv"
     log = CSVLogger(path, append=True)

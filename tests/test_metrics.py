@@ -13,6 +13,7 @@ from chainrule import (
     Dense,
     MeanSquaredError,
     Model,
+    RootMeanSquaredError,
     SoftmaxCrossEntropy,
     Tanh,
 )
@@ -63,7 +64,7 @@ def test_binary_accuracy_looks_at_the_side_of_the_threshold():
 
 
 @pytest.mark.parametrize("weight", [None, W])
-def test_losses_as_metrics_are_the_loss_of_all_rows(weight):
+def test_losses_as_metrics_are_the_weighted_mean_of_all_rows(weight):
     w = np.ones(10) if weight is None else weight
     softmax = np.exp(Z) / np.exp(Z).sum(axis=1, keepdims=True)
     one_hot = np.eye(3)[LABELS]
@@ -78,7 +79,9 @@ def test_losses_as_metrics_are_the_loss_of_all_rows(weight):
         metric = as_metric(loss)
         assert metric.name == name
         assert not metric.higher_is_better
-        assert feed(metric, Z, target, weight) == pytest.approx((w * losses).sum() / 10, rel=1e-12)
+        assert feed(metric, Z, target, weight) == pytest.approx(
+            (w * losses).sum() / w.sum(), rel=1e-12
+        )
 
 
 @pytest.mark.parametrize("make", [Accuracy, BinaryAccuracy, lambda: as_metric(MeanSquaredError())])
@@ -100,6 +103,48 @@ def test_names_and_directions_are_those_of_the_history():
     assert [m.name for m in (Accuracy(), BinaryAccuracy())] == ["accuracy", "binary_accuracy"]
     assert Accuracy().higher_is_better
     assert BinaryAccuracy().higher_is_better
+
+
+def test_a_squared_error_is_the_square_of_its_root_with_weights_and_lengths():
+    """Sequences of two lengths, and a row without weight: each entry counts with its row's."""
+    square, root, total, of = as_metric(MeanSquaredError()), RootMeanSquaredError(), 0, 0
+    for length in (1, 4):
+        p, t = RNG.normal(size=(2, 3, length, 2))
+        w = np.array([0.0, 1, 2])
+        square.update(p, t, w)
+        root.update(p, t, w)
+        total += (w * ((p - t) ** 2).sum(axis=(1, 2))).sum()
+        of += w.sum() * length * 2
+    assert square.result() == pytest.approx(total / of, rel=1e-12)
+    assert root.result() == pytest.approx(np.sqrt(total / of), rel=1e-12)
+
+
+def test_a_batch_of_no_rows_adds_nothing_to_a_loss():
+    metric = as_metric(SoftmaxCrossEntropy())
+    metric.update(Z[:0], LABELS[:0])
+    assert np.isnan(metric.result())
+    expected = SoftmaxCrossEntropy()(Z, LABELS)[0]
+    for rows in (slice(0, 4), slice(4, 4), slice(4, 10)):
+        metric.update(Z[rows], LABELS[rows])
+    assert metric.result() == pytest.approx(expected, rel=1e-14)
+
+
+def test_the_loss_of_a_fit_is_still_divided_by_the_rows():
+    model = Model(Dense(3, 3), seed=0, dtype="float64")
+    loss = MeanSquaredError()
+    call = {"loss": loss, "metrics": [loss], "sample_weight": W}
+    figures = model.evaluate(X, Z, **call, batch_size=4)
+    losses = ((model(X) - Z) ** 2).mean(axis=1)
+    assert figures["loss"] == pytest.approx((W * losses).sum() / 10, rel=1e-12)
+    assert figures["mean_squared_error"] == pytest.approx(np.average(losses, weights=W), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["", None, 3, "epoch", "val_loss"])
+def test_names_that_mean_something_else_in_a_history_are_refused(name):
+    metric = Accuracy()
+    metric.name = name
+    with pytest.raises(ValueError, match="set its `name`"):
+        as_metric(metric)
 
 
 @pytest.mark.parametrize("size", [None, 1, 3, 10, 64])

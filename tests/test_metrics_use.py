@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -167,6 +168,46 @@ def test_the_confusion_matrix_is_that_of_inspection():
     assert feed(cr.ConfusionMatrix(), z, t, np.ones(50, int)).dtype == np.float64
 
 
+@pytest.mark.parametrize("weights", [(None, None), (None, 1), (1, None), (1, 1)])
+def test_a_table_of_many_classes_is_that_of_all_rows(weights):
+    """Batches that are small beside the table are added in place."""
+    metric, expected = cr.ConfusionMatrix(), np.zeros((60, 60))
+    results = []
+    for weighted in weights * 3:
+        z, t = RNG.normal(size=(9, 60)), RNG.integers(60, size=9)
+        w = RNG.uniform(1, 2, size=9) if weighted else None
+        metric.update(z, t, w)
+        for i, (row, truth) in enumerate(zip(z, t, strict=True)):
+            expected[truth, row.argmax()] += 1 if w is None else w[i]
+        results.append((metric.result(), expected.copy()))
+    for result, then in results:
+        assert_allclose(result, then, rtol=1e-13)
+    assert metric.result().dtype == (np.int64 if weights == (None, None) else np.float64)
+    with pytest.raises(ValueError, match="the batches before had 60 classes"):
+        metric.update(Z, [0] * 12)
+
+
+def test_probabilities_are_found_out_in_small_batches_too():
+    p = cr.softmax(RNG.normal(size=(8, 3)))
+    metric = cr.ROCAUC()
+    for i in range(7):  # logits may look so by chance
+        metric.update(p[i : i + 1], [i % 3])
+    with pytest.raises(ValueError, match="got rows of probabilities"):
+        metric.update(p[7:], [0])
+    metric.reset()
+    metric.update(p[:7], [0, 1, 2, 0, 1, 2, 0])
+    metric.update([[3.0, -1, 0]], [0])  # so they were logits
+    metric.update(p, [0, 1, 2, 0, 1, 2, 0, 1])
+
+
+def test_a_perfect_order_has_an_area_of_1_and_none_has_more():
+    for n in range(2, 300):
+        s, w = RNG.normal(size=n), RNG.uniform(0.1, 3, size=n)
+        if 0 < (s > 0).sum() < n:
+            assert feed(cr.ROCAUC(), s, s > 0, w) == 1
+            assert feed(cr.ROCAUC(), -s, s > 0, w) == 0
+
+
 def test_names_and_directions():
     for metric, name, higher in (
         (cr.TopKAccuracy(), "top_5_accuracy", True), (cr.TopKAccuracy(k=3), "top_3_accuracy", True),
@@ -228,6 +269,44 @@ def test_numbers_can_be_monitored_and_arrays_cannot():
     for mode in ("auto", "max"):
         with pytest.raises(ValueError, match=r"no 'confusion_matrix' to monitor, only loss, mac"):
             fit(net(), callbacks=[cr.EarlyStopping("confusion_matrix", mode=mode)])
+
+
+class Strange(cr.metrics.Metric):
+    """A metric whose result is anything."""
+
+    name = "strange"
+
+    def __init__(self, results):
+        self.results = results
+
+    def reset(self):
+        pass
+
+    def update(self, prediction, target, sample_weight=None):
+        pass
+
+    def result(self):
+        return self.results.pop(0)
+
+
+@pytest.mark.parametrize("result", [None, "good", {"a": 1}, 1 + 2j, [1, 2], np.ones(2)])
+def test_what_is_no_number_is_kept_and_not_shown_or_monitored(result, capsys):
+    history = fit(net(), metrics=[Strange([result])], epochs=1, verbose=1)
+    assert history["strange"] == [result]
+    assert "strange" not in capsys.readouterr().err
+    with pytest.raises(TypeError, match="EarlyStopping: 'strange' must be a number"):
+        fit(net(), metrics=[Strange([result])], callbacks=[cr.EarlyStopping("strange")])
+
+
+@pytest.mark.parametrize(
+    "kind", [float, np.float32, np.bool_, np.array, np.int16, Fraction], ids=str
+)
+def test_numbers_of_any_kind_are_shown_and_monitored(kind, capsys):
+    buffer = [kind(0), kind(1), kind(0)]
+    stopping = cr.EarlyStopping("strange", patience=9)
+    fit(net(), metrics=[Strange(buffer)], callbacks=[stopping], verbose=1)
+    assert capsys.readouterr().err.count("strange ") == 3
+    assert (type(stopping.best), stopping.best, stopping.best_epoch) == (float, 1.0, 1)
 
 
 def test_progress_shows_numbers_alone(capsys):

@@ -3,6 +3,7 @@ there are plain lines. What is shown above a bar are the same lines."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -12,10 +13,12 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
-from callback_helpers import fit, net
+from callback_helpers import X, Y, fit, net
 
-from chainrule import Callback, LambdaCallback, ProgressBar
+from chainrule import SGD, Callback, LambdaCallback, MeanSquaredError, ProgressBar
+from chainrule.metrics import as_metric
 
 
 class Terminal(io.StringIO):
@@ -84,7 +87,74 @@ def test_an_epoch_that_was_stopped_within_counts_whole(tqdm, monkeypatch):
             self.model.stop_training = False
 
     fit(net(), [Within(), ProgressBar()], epochs=3, batch_size=2)
-    assert {0, 5, 9} <= set(seen(terminal)[1])
+    assert {0, 4, 12} <= set(seen(terminal)[1])
+
+
+LONG = {"epochs": 500, "batch_size": 1, "optimizer": SGD(0.0)}
+
+
+def test_steps_of_a_stream_are_counted_from_epoch_to_epoch(tqdm, monkeypatch):
+    terminal = watched(monkeypatch)
+    batches = [(X[i : i + 2], Y[i : i + 2]) for i in range(0, 8, 2)]
+    call = {"loss": MeanSquaredError(), "optimizer": SGD(0.0), "epochs": 3, "verbose": 0}
+    # a function of a generator does not tell how many batches it will give
+    net().fit(lambda rng: iter(batches), callbacks=[ProgressBar()], **call)
+    steps = [int(n) for n in re.findall(r"(\d+)step \[", terminal.getvalue())]
+    assert steps == sorted(steps)
+    assert steps[-1] == 12
+    assert 4 in steps
+    assert seen(terminal)[0] == ["1/3", "2/3", "3/3"]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that training moves: a step takes a millisecond."""
+    now = [0.0]
+    monkeypatch.setattr("chainrule.callbacks.progress.time.perf_counter", lambda: now[0])
+
+    def step(batch):
+        now[0] += 0.001
+
+    return LambdaCallback(on_train_batch_begin=step)
+
+
+def test_a_bar_is_drawn_five_times_a_second_however_short_a_step_is(tqdm, clock, monkeypatch):
+    terminal = watched(monkeypatch)
+    fit(net(), [clock, ProgressBar(every=3600)], **LONG)  # four seconds
+    steps = np.array(sorted(set(seen(terminal)[1])))
+    assert 20 <= len(steps) <= 25
+    assert set(np.diff(steps[steps > 120])[:-1]) == {200}
+
+
+def test_a_bar_finds_its_pace_again_when_steps_become_longer(tqdm, clock, monkeypatch):
+    terminal = watched(monkeypatch)
+
+    def slow(batch, logs):
+        if logs["loss"] < 0:
+            for _ in range(999):
+                clock.on_train_batch_begin(batch)
+
+    losses = iter([1.0] * 1000 + [-1.0] * 600)  # milliseconds, then seconds
+
+    def loss(prediction, target, weight):
+        return next(losses), np.zeros_like(prediction)
+
+    bars = [clock, LambdaCallback(on_train_batch_end=slow), ProgressBar(every=3600)]
+    call = {"optimizer": SGD(0.1), "batch_size": 1, "epochs": 199, "verbose": 0}
+    next(losses)  # is seen by the check of an own loss
+    net().fit(X, Y, loss=loss, callbacks=bars, **call)
+    steps = [n for n in seen(terminal)[1] if n > 1000]
+    assert steps[:1] <= [1200]
+    assert set(np.diff(steps[1:-1])) == {1}
+
+
+def test_lines_of_short_epochs_come_together_and_none_is_lost(tqdm, clock, monkeypatch):
+    terminal = watched(monkeypatch)
+    fit(net(), [clock, ProgressBar()], **LONG)  # epochs of eight milliseconds
+    epochs, steps = seen(terminal)
+    assert epochs == [f"{n}/500" for n in range(1, 501)]
+    assert len(steps) <= 2 * 25
+    assert steps[-1] == 4000
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -112,6 +182,65 @@ def test_a_bar_starts_no_thread(tqdm, monkeypatch):
     count = LambdaCallback(on_epoch_end=lambda *_: during.append(threading.active_count()))
     fit(net(), [count, ProgressBar()], epochs=2)
     assert during == [before, before]
+
+
+def screen(text):
+    """What a terminal shows of this, line by line."""
+    rows, row, column = [[]], 0, 0
+    for piece in re.findall(r"\x1b\[A|[\s\S]", text):
+        if piece == "\x1b[A":
+            row -= 1
+        elif piece == "\r":
+            column = 0
+        elif piece == "\n":
+            row, column = row + 1, 0
+            rows += [[]] * (row == len(rows))
+        else:
+            rows[row] = [*rows[row][:column], piece, *rows[row][column + 1 :]]
+            column += 1
+    return ["".join(each).rstrip() for each in rows]
+
+
+def test_lines_stand_above_a_bar_of_the_users_own(tqdm, monkeypatch):
+    terminal = watched(monkeypatch)
+    for _ in tqdm.tqdm(range(2), file=terminal, ascii=True, ncols=60):
+        fit(net(), [ProgressBar()], epochs=2)
+    *lines, bar, end = screen(terminal.getvalue())
+    assert [re.sub(r" .*s$", "", line.removeprefix("epoch ")) for line in lines] == [
+        "1/2",
+        "2/2",
+    ] * 2
+    assert "2/2 [" in bar
+    assert end == ""
+
+
+@pytest.mark.parametrize("with_bar", [True, False])
+def test_training_goes_on_when_the_terminal_is_gone(tqdm, with_bar, monkeypatch):
+    class Gone(Terminal):
+        def isatty(self):
+            return with_bar
+
+        def write(self, text):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    assert len(fit(net(), [ProgressBar()], epochs=2).epochs) == 2
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    close = LambdaCallback(on_epoch_begin=lambda epoch: sys.stderr.close())
+    assert len(fit(net(), [close, ProgressBar()], epochs=2).epochs) == 2
+    assert len(fit(net(), [ProgressBar()], epochs=2).epochs) == 2  # closed before
+    assert not tqdm.tqdm._instances
+
+
+def test_names_are_written_as_the_stream_can(monkeypatch):
+    loss = MeanSquaredError()
+    metric = as_metric(loss)
+    metric.name = "m\u00e9trique"
+    for encoding, shown in (("ascii", b" m\\xe9trique 1"), ("utf-8", b" m\xc3\xa9trique 1")):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # strict, as a file's is
+        monkeypatch.setattr(sys, "stderr", stream)
+        fit(net(), [ProgressBar()], epochs=1, metrics=[metric])
+        assert shown in stream.buffer.getvalue()
 
 
 def test_without_tqdm_there_are_lines_alone(monkeypatch):

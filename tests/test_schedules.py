@@ -110,6 +110,12 @@ def test_first_and_last_rates_are_exact():
     assert cr.LinearWarmup(cosine, 5)(12) == 0.003
 
 
+@pytest.mark.parametrize("make", [cr.SGD, lambda lr: cr.StepDecay(lr, 3)])
+def test_an_integer_beyond_all_floats_is_refused_as_other_numbers_are(make):
+    with pytest.raises(ValueError, match="lr must be a number"):
+        make(10**400)
+
+
 def test_steps_of_one():
     assert [cr.StepDecay(1, 1, 0.5)(t) for t in range(3)] == [1, 0.5, 0.25]
     assert [cr.CosineDecay(1, 1, 0.5)(t) for t in range(3)] == [1, 0.5, 0.5]

@@ -35,17 +35,20 @@ def check_number(
     open_high: bool = False,
 ) -> float:
     """Return `value` as a float, or refuse it: a real number from `low` to `high`, never NaN."""
+    if is_real := isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # an integer beyond all floats
+            number = math.inf
+        above = number > low if open_low else number >= low
+        below = number < high if open_high else number <= high
+        if above and below and math.isfinite(number):
+            return number
     left = "(" if open_low or low == -math.inf else "["
     right = ")" if open_high or high == math.inf else "]"
     wanted = f"a number in {left}{low:g}, {high:g}{right}"
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{owner}: {name} must be {wanted}, got {value!r}.")
-    number = float(value)
-    above = number > low if open_low else number >= low
-    below = number < high if open_high else number <= high
-    if not (above and below and math.isfinite(number)):
-        raise ValueError(f"{owner}: {name} must be {wanted}, got {value!r}.")
-    return number
+    kind = ValueError if is_real else TypeError
+    raise kind(f"{owner}: {name} must be {wanted}, got {value!r}.")
 
 
 def check_count(owner: str, name: str, value: Any, *, low: int = 1) -> int:

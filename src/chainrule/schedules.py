@@ -22,7 +22,9 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         """The rate of a step, counted from 0; a `TypeError` or `ValueError` for another step."""
-        return self.rate(check_count(type(self).__name__, "step", step, low=0))
+        if not (type(step) is int and step >= 0):  # what an optimizer gives, in each step
+            step = check_count(type(self).__name__, "step", step, low=0)
+        return self.rate(step)
 
     def rate(self, step: int) -> float:
         """The formula, for a step that was checked."""
@@ -315,7 +317,10 @@ class LinearWarmup(Schedule):
     def _rate_after(self, step: int) -> float:
         if not callable(self.after):
             return self.after
-        return check_number("LinearWarmup", f"after({step})", self.after(step), low=0)
+        rate = self.after(step)
+        if type(rate) is float and 0 <= rate < math.inf:
+            return rate
+        return check_number("LinearWarmup", f"after({step})", rate, low=0)
 
 
 def between(start: float, end: float, way: float) -> float:

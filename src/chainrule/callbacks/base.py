@@ -3,8 +3,11 @@ callback may look at is an attribute that `fit` sets before the first hook."""
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -64,6 +67,13 @@ def looks_at_batches(callback: Callback) -> bool:
         getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name)
         for name in ("on_train_batch_begin", "on_train_batch_end")
     )
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether a figure is one real number; that of a confusion matrix is not."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    return isinstance(value, (numbers.Real, np.bool_))
 
 
 class LambdaCallback(Callback):

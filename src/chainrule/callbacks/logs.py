@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import check_flag
-from .base import Callback
+from .base import Callback, is_scalar
 
 
 class CSVLogger(Callback):
@@ -55,12 +55,23 @@ class CSVLogger(Callback):
 
     def on_train_begin(self) -> None:
         self._target = os.path.abspath(self.path)  # for a run that changes its folder
-        with open(self.path, "ab"):  # refused by the system now, and not after the first epoch
-            pass
+        self._torn = False
+        self._check_writable()
         self._columns = self._header() if self.append else []
         self._goes_on = bool(self._columns)
         if self._goes_on:
             self._refuse(set(self.params["monitors"]) - set(self._columns))
+
+    def _check_writable(self) -> None:
+        """Let the system refuse the file now, and not after the first epoch; leave no new one."""
+        try:
+            with open(os.path.realpath(self.path), "xb"):
+                pass
+        except FileExistsError:
+            with open(self.path, "ab"):
+                pass
+        else:
+            os.remove(os.path.realpath(self.path))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         row: dict[str, Any] = {"epoch": epoch}
@@ -75,13 +86,19 @@ class CSVLogger(Callback):
             if self._goes_on:
                 self._refuse(set(row) ^ set(self._columns))
         with open(self._target, mode, newline="", encoding="utf-8") as file:
+            if self._torn:
+                file.write("\n")
+                self._torn = False
             csv.writer(file, lineterminator="\n").writerows(lines)
         self._goes_on = False  # its columns were compared
 
     def _header(self) -> list[str]:
-        """Read the columns of an earlier file, none of an empty one; make its last line whole."""
-        with open(self._target, "rb") as file:
-            lines = file.read()
+        """Read the columns of an earlier file, none of an empty one or where there is none."""
+        try:
+            with open(self._target, "rb") as file:
+                lines = file.read()
+        except FileNotFoundError:
+            return []
         if not lines:
             return []
         try:
@@ -93,9 +110,7 @@ class CSVLogger(Callback):
                 f"CSVLogger: {self.path!r} is no log of this kind, whose first line begins with "
                 "'epoch'; use another path, or append=False to replace it."
             )
-        if not lines.endswith((b"\n", b"\r")):  # a run was killed while it wrote
-            with open(self._target, "ab") as file:
-                file.write(b"\n")
+        self._torn = not lines.endswith((b"\n", b"\r"))  # a run was killed while it wrote
         return columns
 
     def _refuse(self, names: set[str]) -> None:
@@ -106,8 +121,3 @@ class CSVLogger(Callback):
                 f"not fit this run because of {', '.join(sorted(names))}; use another path, or "
                 "append=False to replace it."
             )
-
-
-def is_scalar(value: Any) -> bool:
-    """Whether a figure is one number; that of a confusion matrix is not."""
-    return np.ndim(value) == 0

@@ -4,9 +4,10 @@ counts as an improvement. What is wrong with a monitor is refused here, before t
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..errors import check_count, check_number
-from .base import Callback
+from .base import Callback, is_scalar
 
 
 class Monitoring(Callback):
@@ -41,8 +42,14 @@ class Monitoring(Callback):
         higher = monitors[self.monitor] if self.mode == "auto" else self.mode == "max"
         self._sign = -1.0 if higher else 1.0
 
-    def _improves(self, value: float) -> bool:
+    def _improves(self, value: Any) -> bool:
         """Take in an epoch's value; NaN never improves, and the first number always does."""
+        if not is_scalar(value):
+            raise TypeError(
+                f"{type(self).__name__}: {self.monitor!r} must be a number to be monitored, got "
+                f"{value!r}; a metric of arrays has higher_is_better = None."
+            )
+        value = float(value)
         gain = math.inf if self.best is None else self._sign * (self.best - value)
         if not math.isnan(value) and gain > self.min_delta:
             self.best, self._waited = value, 0

@@ -79,7 +79,7 @@ class Mean(Metric):
 
 
 class LossMetric(Metric):
-    """A loss looked at as a metric: its mean over all rows."""
+    """A loss looked at as a metric: its mean over all rows, with weights the weighted mean."""
 
     higher_is_better = False
 
@@ -89,23 +89,36 @@ class LossMetric(Metric):
         self.reset()
 
     def reset(self) -> None:
-        self._total, self._rows = 0.0, 0
+        self._total, self._weight = 0.0, 0.0
 
     def update(self, prediction: Array, target: Array, sample_weight: Array | None = None) -> None:
-        self.add(self.loss(prediction, target, sample_weight)[0], len(prediction))
+        if np.size(prediction) == np.size(target) == 0:  # a loss has no mean of no rows
+            return
+        value = float(self.loss(prediction, target, sample_weight)[0])  # sum of w l / entries
+        entries = np.size(prediction)
+        w = prepare_weight(sample_weight, (len(prediction),), np.float64)
+        self._total += value * entries
+        self._weight += entries if w is None else float(w.sum()) * (entries // len(w))
 
     def add(self, value: float, rows: int) -> None:
-        """Take in the loss of a batch that was computed already."""
+        """Take in the loss of a batch that was computed already, as `fit` means it: weights have no
+        part in the number that it is divided by."""
         self._total += float(value) * rows
-        self._rows += rows
+        self._weight += rows
 
     def result(self) -> float:
-        return self._total / self._rows if self._rows else float("nan")
+        return self._total / self._weight if self._weight else float("nan")
 
 
 def as_metric(metric: Any) -> Metric:
     """Return a metric as it is and a loss as a metric; refuse anything else with the right call."""
     if isinstance(metric, Metric):
+        name = metric.name
+        if not isinstance(name, str) or name in ("", "epoch") or name.startswith("val_"):
+            raise ValueError(
+                f"metrics: {metric!r} has the name {name!r}; set its `name` to a text that is not "
+                "empty, not 'epoch', and without 'val_' in front, which mean other things."
+            )
         return metric
     if isinstance(metric, type):
         raise TypeError(f"metrics: got the class {metric.__name__}; write {metric.__name__}().")

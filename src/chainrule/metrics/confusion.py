@@ -76,8 +76,13 @@ class ConfusionMatrix(Metric):
         guess, truth, classes = labels("ConfusionMatrix", prediction, target, self.threshold)
         same_width("ConfusionMatrix", None if self._counts is None else len(self._counts), classes)
         weight = position_weights(sample_weight, len(prediction), len(guess))
-        counts = count_pairs("ConfusionMatrix", guess, truth, classes, weight)  # (C, C)
-        self._counts = counts if self._counts is None else self._counts + counts
+        if self._counts is None or 8 * len(guess) > classes**2:
+            counts = count_pairs("ConfusionMatrix", guess, truth, classes, weight)  # (C, C)
+            self._counts = counts if self._counts is None else self._counts + counts
+        else:  # a table for each batch would be work for all C^2 pairs
+            if weight is not None:
+                self._counts = self._counts.astype(np.float64, copy=False)
+            np.add.at(self._counts, (truth, guess), 1 if weight is None else weight)
 
     def result(self) -> Array:
         return np.zeros((0, 0), np.int64) if self._counts is None else self._counts.copy()

@@ -68,6 +68,7 @@ class ROCAUC(Metric):
     def reset(self) -> None:
         self._classes: int | None = None
         self._batches: list[tuple[Array, Array, Array | None]] = []
+        self._alike: int | None = 0
 
     def update(self, prediction: Any, target: Any, sample_weight: Any = None) -> None:
         prediction = as_numbers("ROCAUC: predictions", prediction)
@@ -75,12 +76,14 @@ class ROCAUC(Metric):
         if has_classes(prediction):
             truth = class_targets("ROCAUC", prediction, target).ravel()
             classes = prediction.shape[-1]
-            scores = self._rank_by(prediction.reshape(-1, classes))
+            alike = self._count_alike(prediction.reshape(-1, classes))
+            scores = self._kept(prediction.reshape(-1, classes))
         else:
             truth = yes_or_no("ROCAUC", prediction, target).ravel()
-            scores, classes = prediction.reshape(-1, 1), 2
+            scores, classes, alike = prediction.reshape(-1, 1), 2, None
         weight = position_weights(sample_weight, len(prediction), len(truth))
         self._classes = same_width("ROCAUC", self._classes, classes)
+        self._alike = alike
         # copies, because the caller may write the next batch into the same arrays
         kept = None if weight is None else weight.copy()
         self._batches.append((scores.copy(), truth.copy(), kept))
@@ -96,24 +99,35 @@ class ROCAUC(Metric):
             weight = np.concatenate(parts)
         if self._classes == 2:
             return area(scores[:, 0], truth == 1, weight)
+        scores = log_odds(scores) if self.from_logits else scores  # at once: it is a dozen passes
         each = [area(scores[:, c], truth == c, weight) for c in range(scores.shape[1])]
         return float(np.mean(each))
 
-    def _rank_by(self, z: Array) -> Array:
-        """Scores (n, C) of which a higher one speaks for the class; of two classes the second's."""
+    def _kept(self, z: Array) -> Array:
+        """What is kept of predictions (n, C): of two classes, what ranks the second."""
         if self.from_logits:
-            # of fewer rows, logits may look so by chance
-            if len(z) >= 8 and z.min() >= 0 and np.all(abs(z.sum(axis=1) - 1) < 1e-4):
-                raise ValueError(
-                    "ROCAUC: predictions must be logits, got rows of probabilities; write "
-                    "ROCAUC(from_logits=False)."
-                )
-            z = log_odds(as_float(z))
-            if np.isnan(z).any():
+            z = as_float(z)
+            if not np.isfinite(z).all() and np.isnan(log_odds(z)).any():
                 raise ValueError(
                     "ROCAUC: some logits have no softmax: two of a row are +inf, or all are -inf."
                 )
+            z = log_odds(z) if z.shape[1] == 2 else z
         return z[:, 1:] if z.shape[1] == 2 else z
+
+    def _count_alike(self, z: Array) -> int | None:
+        """How many rows there were that all look like probabilities; None once one does not."""
+        if self._alike is None or not self.from_logits:
+            return None
+        if not len(z):
+            return self._alike
+        if z.min() < 0 or not np.all(abs(z.sum(axis=1) - 1) < 1e-4):
+            return None
+        if self._alike + len(z) >= 8:  # fewer logits may look so by chance
+            raise ValueError(
+                "ROCAUC: predictions must be logits, got rows of probabilities; write "
+                "ROCAUC(from_logits=False)."
+            )
+        return self._alike + len(z)
 
     def __repr__(self) -> str:
         return f"ROCAUC(from_logits={self.from_logits!r})"
@@ -149,6 +163,11 @@ def area(scores: Array, positive: Array, weight: Array | None = None) -> float:
     no = np.add.reduceat(np.where(positive[order], 0, w), starts)
     if not (yes.any() and no.any()):
         return float("nan")
-    below = np.cumsum(no) - no
-    won = (yes * (2 * below + no)).sum()  # each pair twice, a tie once
-    return float(won.item() / (2 * yes.sum().item() * no.sum().item()))
+    below = np.cumsum(no)
+    total = below[-1].item()
+    below = np.r_[0, below[:-1]]  # and not the sum less its last term, which is not exact
+    if weight is None:
+        won = (yes * (2 * below + no)).sum()  # each pair twice, a tie once
+        return float(won.item() / (2 * yes.sum().item() * total))
+    share = (2 * below + no) / (2 * total)  # at most 1, and 1 where all are below
+    return float((yes * share).sum() / yes.sum())
