@@ -48,6 +48,10 @@ ARROWS = {
     "border": BASE | {"losses", "metrics"},
     "sources": BASE | {"border", "data"},
     "steps": BASE | {"backprop"},
+    "packing": BASE,
+    "files": BASE | {"layer", "parameters", "packing"},
+    # a run of fit, written and read; loaded when it is wanted
+    "resuming": BASE | {"files", "model", "callbacks", "history", "parameters", "sources"},
     "training": BASE
     | {"border", "data", "callbacks", "history", "metrics", "losses", "sources", "steps"},
     "summary": BASE
@@ -65,7 +69,12 @@ ARROWS = {
 LAYERS = BASE | {"layer", "numerics", "initializers", "layers.activations"}
 CONTAINERS = LAYERS | {"backprop", "layers.embedding"}
 # Inside a function, for what costs time to load and is seldom needed.
-LATE = {("model", "files"), ("datasets", "_mnist"), ("files", "__init__")}
+LATE = {
+    ("model", "files"),
+    ("datasets", "_mnist"),
+    ("files", "__init__"),
+    ("training", "resuming"),
+}
 
 TOO_LONG = {"model"}  # files over 400 lines that should be two one day
 
@@ -191,7 +200,10 @@ def test_import_loads_only_numpy_and_the_standard_library():
              "http.client", "ssl", "socket", "zipfile", "tkinter", "multiprocessing", "asyncio",
              "unittest"}  # fmt: skip
     assert not heavy & loaded
-    assert not {"chainrule.testing", "chainrule._mnist", "chainrule.files"} & loaded
+    assert (
+        not {"chainrule.testing", "chainrule._mnist", "chainrule.files", "chainrule.resuming"}
+        & loaded
+    )
 
 
 def test_import_changes_no_environment_and_no_settings():

@@ -7,6 +7,7 @@ chains them.
 from . import datasets, initializers, inspection, plots, tables
 from .callbacks import (
     Callback,
+    Checkpoint,
     CSVLogger,
     EarlyStopping,
     LambdaCallback,
@@ -89,6 +90,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
+    "Checkpoint",
     "ConfusionMatrix",
     "CosineDecay",
     "Dense",

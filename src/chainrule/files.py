@@ -3,6 +3,7 @@ of the layers. Nothing in a file is ever executed: layers are built from registe
 
 Entries of the description that a version does not know are left alone by it: one from before there
 was `metadata` reads the model without. A new format is for files that an old version would misread.
+A checkpoint is such a file with further members: the JSON "run" and its arrays "run/0", "run/1".
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ import inspect
 import json
 import math
 import os
+import re
 import secrets
+import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from .errors import show
 from .layer import Layer, registry
+from .packing import KINDS, pack, unpack
 from .parameters import unique
 
 if TYPE_CHECKING:
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DESCRIPTION = "model"  # the member that holds the JSON
+RUN = "run"  # the member that a checkpoint has besides
+RUN_FORMAT = 1
 HEADER = 128  # bytes before the numbers of an array of one axis, as NumPy writes them
 MAX_HEADER = 4096
 MAX_DESCRIPTION = 16 << 20  # bytes
@@ -38,11 +44,24 @@ MAX_LEVELS = 50  # of lists and dicts in metadata
 AnyModel = TypeVar("AnyModel", bound="Model")
 
 
-def save(model: Model, path: str | os.PathLike[str]) -> None:
-    """Write a model to `path`, in one move; an error leaves an earlier file as it was."""
+def save(
+    model: Model, path: str | os.PathLike[str], members: Mapping[str, Array] | None = None
+) -> None:
+    """Write a model to `path`, in one move; an error leaves an earlier file as it was.
+
+    `members` are those of a run, from `run_members`.
+    """
+    text = _as_bytes("Model.save: layers and metadata", describe(model))
+    arrays = {DESCRIPTION: text, **model.named_parameters(), **model.named_buffers()}
+    arrays |= members or {}
+    replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """What a file says of a model beside its arrays."""
     from . import __version__
 
-    description = {
+    return {
         "format": FORMAT,
         "chainrule": __version__,
         "dtype": model.dtype.name,
@@ -51,29 +70,53 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
         "frozen": [name for name, layer in unique(model.layers).items() if not layer._trainable],
         "metadata": _check_metadata("Model.save: metadata", model.metadata),
     }
-    text = np.frombuffer(json.dumps(description).encode(), np.uint8)
+
+
+def run_members(parts: Mapping[str, Any]) -> dict[str, Array]:
+    """The members of a run, from its parts: plain values and arrays, nested at will."""
+    arrays: list[Array] = []
+    described = {name: pack(f"Checkpoint: {name}", part, arrays) for name, part in parts.items()}
+    run = {
+        "format": RUN_FORMAT,
+        "parts": described,
+        "arrays": [[a.dtype.str, a.shape] for a in arrays],
+    }
+    members = {f"{RUN}/{i}": array for i, array in enumerate(arrays)}
+    return {RUN: _as_bytes("Checkpoint: the names and settings of the run", run), **members}
+
+
+def _as_bytes(what: str, description: dict[str, Any]) -> Array:
+    text = json.dumps(description).encode()
     if len(text) > MAX_DESCRIPTION - MAX_HEADER:  # such a file could not be loaded
         raise ValueError(
-            f"Model.save: layers and metadata take {len(text)} bytes as JSON, of "
-            f"{MAX_DESCRIPTION - MAX_HEADER} at most; metadata is for names and settings."
+            f"{what} take {len(text)} bytes as JSON, of {MAX_DESCRIPTION - MAX_HEADER} at "
+            "most; metadata is for names and settings."
         )
-    arrays = {DESCRIPTION: text, **model.named_parameters(), **model.named_buffers()}
-    replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    return np.frombuffer(text, np.uint8)
 
 
 def load(cls: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
     """Build the model of a file; whatever is wrong with the file is a `ValueError`."""
+    return load_run(cls, path, wanted=False)[0]
+
+
+def load_run(
+    cls: type[AnyModel], path: str | os.PathLike[str], wanted: bool = True
+) -> tuple[AnyModel, dict[str, Any] | None]:
+    """As `load`, with the parts of the run; None for a model's file, or if they are not wanted."""
     path = check_path(path)
     with open(path, "rb") as file:  # what the operating system refuses stays an OSError
         try:
-            return _load(cls, file)
+            return _load(cls, file, wanted)
         except Exception as error:  # damaged archives and headers fail in many ways
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a bad offset
                 raise
             raise ValueError(f"{path!r} is not a model file that can be loaded: {error}") from error
 
 
-def _load(cls: type[AnyModel], file: IO[bytes]) -> AnyModel:
+def _load(
+    cls: type[AnyModel], file: IO[bytes], run_wanted: bool
+) -> tuple[AnyModel, dict[str, Any] | None]:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         sizes = {member.filename.removesuffix(".npy"): member.file_size for member in members}
@@ -83,17 +126,42 @@ def _load(cls: type[AnyModel], file: IO[bytes]) -> AnyModel:
             raise ValueError("it has no description of a model.")
         if min(member.header_offset for member in members) or not _ends_as_archive(file):
             raise ValueError("there are bytes before or behind the archive.")
-        if sizes[DESCRIPTION] > MAX_DESCRIPTION:
-            raise ValueError(f"its description is larger than {MAX_DESCRIPTION} bytes.")
-        size = (sizes[DESCRIPTION] - HEADER,)
-        text = _read(archive, DESCRIPTION, size, "uint8").tobytes()
-        description = json.loads(text)
+        description = _read_description(archive, DESCRIPTION, sizes)
         layers, dtype, seed = _check(description)
         metadata = _check_metadata("metadata", description.get("metadata", {}))
-        _fill(layers, dtype, sizes, archive)
+        run, beside = _check_run(archive, sizes)
+        _fill(layers, dtype, sizes, archive, beside)
+        if run is not None and run_wanted:
+            arrays = [_read(archive, name, shape, kind) for name, (shape, kind) in beside.items()]
+            run = {name: unpack(part, arrays) for name, part in run.items()}
     model = cls(*layers, seed=seed, dtype=dtype)
     model.metadata = metadata
-    return model
+    return model, run if run_wanted else None
+
+
+def _read_description(archive: zipfile.ZipFile, name: str, sizes: dict[str, int]) -> Any:
+    if sizes[name] > MAX_DESCRIPTION:
+        raise ValueError(f"its description is larger than {MAX_DESCRIPTION} bytes.")
+    return json.loads(_read(archive, name, (sizes[name] - HEADER,), "uint8").tobytes())
+
+
+def _check_run(
+    archive: zipfile.ZipFile, sizes: dict[str, int]
+) -> tuple[dict[str, Any] | None, dict[str, tuple[tuple[int, ...], str]]]:
+    """The parts of a run as they are described, and the arrays that belong to them."""
+    if RUN not in sizes:
+        return None, {}
+    run = _read_description(archive, RUN, sizes)
+    if run["format"] != RUN_FORMAT:
+        raise ValueError(f"its run has format {run['format']!r}, expected {RUN_FORMAT}.")
+    arrays = {}
+    for i, (kind, shape) in enumerate(run["arrays"]):
+        if not re.fullmatch(rf"[<>|][{KINDS}]\d\d?", kind):
+            raise ValueError(f"its array {RUN}/{i} is described as {kind!r}.")
+        if not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError(f"its array {RUN}/{i} is described with the shape {shape}.")
+        arrays[f"{RUN}/{i}"] = (tuple(shape), kind)
+    return dict(run["parts"]), arrays
 
 
 def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> None:
@@ -114,6 +182,20 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> 
             os.unlink(temporary)
         if isinstance(error, OSError) and error.errno is not None:
             error.filename, error.filename2 = given, None  # not the temporary one's
+        raise
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Let the operating system refuse now what it would refuse when a file is written."""
+    given = check_path(path)
+    target = os.path.realpath(given)
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), given)
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(target)):
+            pass
+    except OSError as error:
+        error.filename = given
         raise
 
 
@@ -260,22 +342,29 @@ def _read(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: st
     return np.frombuffer(data, dtype).reshape(shape).copy()
 
 
-def _fill(layers: list[Layer], dtype: str, sizes: dict[str, int], archive: zipfile.ZipFile) -> None:
-    """Give the layers their arrays, once names and sizes have been found right."""
+def _fill(
+    layers: list[Layer],
+    dtype: str,
+    sizes: dict[str, int],
+    archive: zipfile.ZipFile,
+    beside: Mapping[str, tuple[tuple[int, ...], str]],
+) -> None:
+    """Give the layers their arrays, once all names and sizes have been found right."""
     wanted: dict[str, tuple[Layer, str, tuple[int, ...]]] = {}
     for name, layer in unique(layers).items():
         for key, shape in layer.parameter_shapes.items():
             wanted[name + key] = (layer, key, shape)
         for key, array in layer.own_buffers().items():
             wanted[name + key] = (layer, key, array.shape)
-    names = {*wanted, DESCRIPTION}
+    names = {*wanted, *beside, DESCRIPTION} | sizes.keys() & {RUN}
     if names != sizes.keys():
         raise ValueError(
             f"arrays are missing or too many: missing {sorted(names - sizes.keys())}, unknown "
             f"{sorted(sizes.keys() - names)}."
         )
-    for name, (_, _, shape) in wanted.items():
-        if not 0 < sizes[name] - math.prod(shape) * np.dtype(dtype).itemsize <= MAX_HEADER:
+    arrays = {name: (shape, dtype) for name, (_, _, shape) in wanted.items()} | dict(beside)
+    for name, (shape, kind) in arrays.items():
+        if not 0 < sizes[name] - math.prod(shape) * np.dtype(kind).itemsize <= MAX_HEADER:
             raise ValueError(f"its array {name} has not the size that {show(shape)} takes.")
     for name, (layer, key, shape) in wanted.items():
         layer.put_array(key, _read(archive, name, shape, dtype))

@@ -411,6 +411,7 @@ class Model:
         max_norm: float | None = None,
         clip_norm: float | None = None,
         clip_value: float | None = None,
+        resume_from: str | os.PathLike[str] | None = None,
         verbose: Literal["auto", 0, 1] | bool = "auto",
     ) -> History:
         r"""Train: minimize the mean loss over x and y by steps on batches.
@@ -470,6 +471,10 @@ class Model:
             A gradient, of all parameters together, that is longer is shortened to this length.
         clip_value : float, optional
             Each entry of the gradient is put between minus and plus this value.
+        resume_from : str or os.PathLike, optional
+            A file of `Checkpoint` to go on from, as if the run had never stopped; if there is none
+            yet, training starts afresh. Everything else must be given as before, but `epochs` may
+            be larger. A run that was ended, as by `EarlyStopping`, stays so.
         verbose : "auto", 0 or 1
             1 prints a line for each epoch to standard error, 0 none; "auto" prints at most two
             lines a second.
@@ -524,6 +529,7 @@ class Model:
             max_norm=max_norm,
             clip_norm=clip_norm,
             clip_value=clip_value,
+            resume_from=resume_from,
             verbose=verbose,
         )
 
@@ -691,7 +697,7 @@ class Model:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Model:
-        """Build the model of a file that `save` wrote.
+        """Build the model of a file that `save` or a `Checkpoint` wrote.
 
         Layers are built from the registered names alone; no code in a file is ever run.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .border import check_batch_size, check_loss, check_metrics, check_optimizer, formula_of
-from .callbacks import Callback, TerminateOnNaN, check_callbacks, looks_at_batches
+from .callbacks import Callback, Checkpoint, TerminateOnNaN, check_callbacks, looks_at_batches
 from .data import held_back, split_rows
 from .errors import DivergenceError, check_count, check_flag, check_number
 from .history import History
@@ -46,6 +46,7 @@ def fit(
     initial_epoch: int,
     steps_per_epoch: int | None,
     accumulate: int,
+    resume_from: Any,
     verbose: Any,
     **rules: Any,
 ) -> History:
@@ -61,12 +62,21 @@ def fit(
     if steps_per_epoch is not None:
         steps_per_epoch = check_count("fit", "steps_per_epoch", steps_per_epoch)
     limit = None if steps_per_epoch is None else steps_per_epoch * accumulate
+    callbacks = check_callbacks(callbacks, verbose)
+    run = None
+    if resume_from is not None or any(isinstance(c, Checkpoint) for c in callbacks):
+        from .resuming import Run  # costs time to load
+
+        if resume_from is not None and initial_epoch:
+            raise ValueError("fit: resume_from knows the epoch to go on with; no initial_epoch.")
+        run = Run(model, optimizer, callbacks, resume_from)
     source = source_of("fit", model, loss, x, y, sample_weight, limit)
     chosen = check_metrics(metrics)
     source.check_metrics(chosen)
     rows, validation, validation_rows = _hold_back(
-        model, loss, source, validation_data, validation_split, validation_from
-    )
+        model, loss, source, validation_data, validation_split, validation_from,
+        model.split_seed if run is None else run.split_seed,
+    )  # fmt: skip
     if validation is not None:
         validation.check_metrics(chosen)
     weights = None
@@ -75,7 +85,13 @@ def fit(
         source.weigh_classes(weights)
         if validation is not None and validation is not source:
             validation.weigh_classes(weights)
-    callbacks = check_callbacks(callbacks, verbose)
+    if run is not None:
+        settings = {
+            "loss": loss, "metrics": [(m.name, m) for m in chosen], "batch_size": size,
+            "accumulate": accumulate, "shuffle": shuffle, "class_weight": weights,
+            "steps_per_epoch": steps_per_epoch, **rules,
+        }  # fmt: skip
+        run.compare((source, rows), (validation, validation_rows), settings, epochs)
 
     monitors = {"loss": False}
     monitors |= {m.name: m.higher_is_better for m in chosen if m.higher_is_better is not None}
@@ -89,13 +105,19 @@ def fit(
         callback.params = {"epochs": epochs, "steps": steps, "monitors": monitors}
     for callback in callbacks:
         callback.on_train_begin()
-    model.history = history = History()
+    history = History()
     history.class_weight = weights
+    ended = False
+    if run is not None:
+        run.check_saving()
+        if resume_from is not None:
+            initial_epoch, ended = run.restore(history)
+    model.history = history
     rng = model.shuffle_rng if shuffle or isinstance(source, StreamSource) else None
     with contextlib.ExitStack() as stack:  # each on_train_end is called, whatever the others do
         for callback in reversed(callbacks):
             stack.callback(callback.on_train_end)
-        for epoch in range(initial_epoch, epochs):
+        for epoch in range(initial_epoch, initial_epoch if ended else epochs):
             last_good: Any = None  # lets go of the copies of the epoch before
             last_good = model.state_dict(), _state_of(optimizer)
             for callback in callbacks:
@@ -127,13 +149,21 @@ def fit(
             history.add(epoch, figures)
             for callback in callbacks:
                 callback.on_epoch_end(epoch, figures)
+            if run is not None:  # when all have seen the epoch
+                run.save(epoch)
             if model.stop_training:
                 break
     return history
 
 
 def _hold_back(
-    model: Model, loss: Any, source: Source, given: Any, split: Any, split_from: Any
+    model: Model,
+    loss: Any,
+    source: Source,
+    given: Any,
+    split: Any,
+    split_from: Any,
+    split_seed: int,
 ) -> tuple[Array | None, Source | None, Array | None]:
     """Rows to train on, where the rows to validate with are, and which of them."""
     split = check_number("fit", "validation_split", split, low=0, high=1, open_high=True)
@@ -163,8 +193,7 @@ def _hold_back(
         rows = np.arange(n)
         k = held_back("validation_split", n, split)
         return rows[:-k], source, rows[-k:]
-    seed = [model.split_seed, n]
-    rest, held = split_rows("validation_split", n, split, seed, source.classes)
+    rest, held = split_rows("validation_split", n, split, [split_seed, n], source.classes)
     return rest, source, held
 
 

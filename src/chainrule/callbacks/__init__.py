@@ -5,6 +5,7 @@ A callback sees the model, the optimizer and the run's plan; it ends training by
 """
 
 from .base import Callback, LambdaCallback, TerminateOnNaN, looks_at_batches
+from .checkpoint import Checkpoint
 from .early_stopping import EarlyStopping
 from .logs import CSVLogger
 from .plateau import ReduceLROnPlateau
@@ -13,6 +14,7 @@ from .progress import ProgressBar, check_callbacks
 __all__ = [
     "CSVLogger",
     "Callback",
+    "Checkpoint",
     "EarlyStopping",
     "LambdaCallback",
     "ProgressBar",

@@ -26,6 +26,8 @@ class Callback:
         ``"epochs"``, ``"steps"`` in an epoch (None for a stream that does not tell), and
         ``"monitors"``: the name of every number that the history will hold, with whether higher is
         better.
+    part_of_run : bool
+        False for one that only looks on: it may be there or not when a run is resumed.
 
     Examples
     --------
@@ -38,6 +40,20 @@ class Callback:
     model: Model
     optimizer: Any
     params: Mapping[str, Any]
+    part_of_run: bool = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a `Checkpoint` has to keep: plain values and arrays, whatever epochs to come need.
+
+        Called after ``on_epoch_end``. Here nothing.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave; called after ``on_train_begin`` when a run is resumed.
+
+        Raise `ValueError` for what does not fit.
+        """
 
     def on_train_begin(self) -> None:
         """Before the first epoch of a fit; what is wrong is best refused here."""
@@ -101,6 +117,8 @@ class LambdaCallback(Callback):
     ----------
     Keras' ``LambdaCallback``, whose hooks of a batch and of a training take ``logs`` as well.
     """
+
+    part_of_run = False
 
     def __init__(self, **hooks: Callable[..., Any]) -> None:
         for name, function in hooks.items():

@@ -85,6 +85,20 @@ class EarlyStopping(Monitoring):
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
+    def state_dict(self) -> dict[str, Any]:
+        own = {"best_epoch": self.best_epoch, "stopped_epoch": self.stopped_epoch}
+        return {**super().state_dict(), **own, "best_state": self._best_state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        best, own = state["best_state"], self.model.state_dict()
+        if best is not None and {k: v.shape for k, v in best.items()} != {
+            k: v.shape for k, v in own.items()
+        }:
+            raise ValueError("EarlyStopping: the best weights are those of another model.")
+        super().load_state_dict(state)
+        self.best_epoch, self.stopped_epoch = state["best_epoch"], state["stopped_epoch"]
+        self._best_state = best
+
     def on_train_end(self) -> None:
         if self._best_state is not None:
             self.model.load_state_dict(self._best_state)

@@ -20,6 +20,9 @@ class CSVLogger(Callback):
     The file is open only while a row is written. Figures that are arrays, as those of
     `ConfusionMatrix`, are left out. The text is UTF-8, with a header in the first line.
 
+    A run that is resumed goes on with its file: rows of epochs after the checkpoint are dropped,
+    and rows that got lost are written again.
+
     Parameters
     ----------
     path : str or os.PathLike
@@ -92,13 +95,35 @@ class CSVLogger(Callback):
             csv.writer(file, lineterminator="\n").writerows(lines)
         self._goes_on = False  # its columns were compared
 
-    def _header(self) -> list[str]:
-        """Read the columns of an earlier file, none of an empty one or where there is none."""
+    def state_dict(self) -> dict[str, Any]:
+        """The whole file: a run that is resumed drops what was written after the checkpoint."""
+        return {"columns": self._columns, "content": np.frombuffer(self._read(), np.uint8)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        content = state["content"].tobytes()
+        found = self._read()
+        whole_or_cut = found.startswith(content) or content.startswith(found.rstrip())
+        if self.append and not whole_or_cut:
+            raise ValueError(
+                f"CSVLogger: {self.path!r} is not the log of the run that should be resumed; "
+                "use that one's path, or append=False to replace it."
+            )
+        if found != content:
+            with open(self._target, "wb") as file:
+                file.write(content)
+        self._columns, self._goes_on, self._torn = state["columns"], False, False
+
+    def _read(self) -> bytes:
+        """What the file holds; nothing where there is none."""
         try:
             with open(self._target, "rb") as file:
-                lines = file.read()
+                return file.read()
         except FileNotFoundError:
-            return []
+            return b""
+
+    def _header(self) -> list[str]:
+        """Read the columns of an earlier file, none of an empty one or where there is none."""
+        lines = self._read()
         if not lines:
             return []
         try:

@@ -3,7 +3,9 @@ counts as an improvement. What is wrong with a monitor is refused here, before t
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import check_count, check_number
@@ -41,6 +43,23 @@ class Monitoring(Callback):
             )
         higher = monitors[self.monitor] if self.mode == "auto" else self.mode == "max"
         self._sign = -1.0 if higher else 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"options": self._options(), "best": self.best, "waited": self._waited}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name, value in self._options().items():
+            if state["options"][name] != value:
+                raise ValueError(
+                    f"{type(self).__name__}: the run that should be resumed had "
+                    f"{name}={state['options'][name]!r}, this callback has {value!r}."
+                )
+        self.best, self._waited = state["best"], state["waited"]
+
+    def _options(self) -> dict[str, Any]:
+        """The constructor's arguments, without those that may differ when a run is resumed."""
+        names = inspect.signature(type(self)).parameters.keys() - {"path", "every"}
+        return {name: vars(self)[name] for name in sorted(names & vars(self).keys())}
 
     def _improves(self, value: Any) -> bool:
         """Take in an epoch's value; NaN never improves, and the first number always does."""

@@ -91,6 +91,14 @@ class ReduceLROnPlateau(Monitoring):
             )
         check_number("ReduceLROnPlateau", "the optimizer's lr", lr, low=0)
 
+    def state_dict(self) -> dict[str, Any]:
+        own = {"reductions": self.reductions, "cooling": self._cooling}
+        return {**super().state_dict(), **own}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.reductions, self._cooling = state["reductions"], state["cooling"]
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         if self._cooling:
             self._cooling -= 1

@@ -45,6 +45,7 @@ class ProgressBar(Callback):
     `tqdm <https://tqdm.github.io>`_, installed by ``pip install "chainrule[progress]"``.
     """
 
+    part_of_run = False
     _bar: Any = None
 
     def __init__(self, every: float = 0.0) -> None:

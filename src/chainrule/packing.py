@@ -1,0 +1,100 @@
+"""Nested plain values as JSON and arrays beside it: what a run remembers, for a file that holds no
+code. Every number comes back to the bit, and everything as the type that it was."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ._types import Array
+
+KINDS = "biufc"  # of the arrays: numbers and booleans
+
+
+def pack(what: str, value: Any, arrays: list[Array]) -> Any:
+    """Return a value as JSON holds it; its arrays are put behind `arrays`.
+
+    Everything that JSON has no word for is an object with one key, which says what it is. A list
+    of floats is one array, and so is a list of arrays of one shape: a history of a million epochs
+    is then a few arrays.
+
+    Raises
+    ------
+    TypeError
+        For a value of another type; `what` says in the message whose it is.
+    """
+
+    def put(array: Array) -> int:
+        if array.dtype.kind not in KINDS:
+            raise refusal(f"an array of dtype {array.dtype}")
+        arrays.append(np.asarray(array, order="C"))
+        return len(arrays) - 1
+
+    def refusal(of: str) -> TypeError:
+        return TypeError(
+            f"{what} holds {of}, which cannot be saved; a file holds None, numbers, texts, arrays "
+            "of numbers, and lists, tuples and dictionaries of these."
+        )
+
+    def inner(value: Any) -> Any:
+        kind = type(value)
+        if value is None or kind in (bool, int, str):
+            return value
+        if kind is float:  # JSON has neither infinities nor NaN
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if kind is dict:
+            return {"dict": [[inner(k), inner(v)] for k, v in value.items()]}
+        if kind is tuple:
+            return {"tuple": [inner(item) for item in value]}
+        if isinstance(value, np.ndarray):
+            return {"array": put(value)}
+        if isinstance(value, np.generic):
+            return {"scalar": put(np.asarray(value))}
+        if kind is not list:
+            raise refusal(f"a {kind.__name__}")
+        if value and all(type(item) is float for item in value):
+            return {"floats": put(np.array(value))}
+        if _is_even(value):
+            return {"list": put(np.array(value))}
+        return [inner(item) for item in value]
+
+    return inner(value)
+
+
+def _is_even(values: list[Any]) -> bool:
+    """Whether these are arrays of one type and shape, or NumPy's numbers of one type."""
+    if not values or not isinstance(values[0], (np.ndarray, np.generic)):
+        return False
+    first = values[0]
+    if isinstance(first, np.ndarray) and not first.ndim:
+        return False
+    return all(
+        type(v) is type(first) and (v.shape, v.dtype) == (first.shape, first.dtype) for v in values
+    )
+
+
+def unpack(described: Any, arrays: list[Array]) -> Any:
+    """The value of a description that `pack` made."""
+    if isinstance(described, list):
+        return [unpack(item, arrays) for item in described]
+    if not isinstance(described, dict):
+        return described
+    ((kind, content),) = described.items()
+    if kind == "dict":
+        return {unpack(k, arrays): unpack(v, arrays) for k, v in content}
+    if kind == "tuple":
+        return tuple(unpack(item, arrays) for item in content)
+    if kind == "float":
+        return float(content)
+    if kind == "array":
+        return arrays[content]
+    if kind == "scalar":
+        return arrays[content][()]
+    if kind == "floats":
+        return arrays[content].tolist()
+    if kind == "list":
+        return list(arrays[content])
+    raise ValueError(f"it holds a value of the kind {kind!r}.")
