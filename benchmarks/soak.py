@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -75,7 +76,7 @@ WORK: dict[str, tuple[Callable[[cr.Model, int], None], int]] = {
 
 def resident() -> int:
     """Bytes of this process that are in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def used(traced: bool) -> int:

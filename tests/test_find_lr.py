@@ -179,9 +179,9 @@ def bowl(value):
 
 
 def run_on(values, **options):
-    """The range test of these losses; the first is seen by the check of an own loss."""
+    """The range test of these losses."""
     options = {"steps": len(values), "smoothing": 0, "low": 1e-3, **options}
-    return find(loss=bowl([values[0], *values]), **options)
+    return find(loss=bowl(values), **options)
 
 
 def test_ends_where_the_loss_exceeds_a_multiple_of_its_best():

@@ -45,7 +45,7 @@ ARROWS = {
     "datasets": BASE | {"numerics"},
     "_mnist": BASE | {"files"},
     "history": BASE | {"_types"},
-    "border": BASE | {"losses", "metrics"},
+    "border": BASE | {"data", "losses", "metrics"},
     "sources": BASE | {"border", "data"},
     "steps": BASE | {"backprop"},
     "packing": BASE,

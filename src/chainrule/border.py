@@ -3,11 +3,13 @@ there are arrays of the right shape, and losses, metrics and optimizers that can
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .data import chunks
 from .errors import as_numbers, cast, check_count, listed, show
 from .losses.base import Loss, prepare_weight
 from .metrics import Metric, as_metric
@@ -41,12 +43,9 @@ def check_rows(
     if x.dtype.kind == "f" and x.dtype.itemsize > model.dtype.itemsize and x.size:
         cast(f"{owner}: x", np.array([x.min(), x.max()]), model.dtype)
     if model.takes_indices:
-        model.check_indices(x)
+        for part in chunks(x):  # as a whole they would be copied
+            model.check_indices(x[part])
     weight = prepare_weight(sample_weight, (len(x),), model.dtype)
-    if not isinstance(loss, Loss):  # a user's own shows on one row whether it can be called
-        target = preparation(owner, loss, shape, model.dtype)(y[:1])
-        with np.errstate(all="ignore"):
-            formula_of(loss)(model(x[:1]), target, None if weight is None else weight[:1])
     return x, y, weight, shape
 
 
@@ -64,6 +63,11 @@ def check_loss(model: Model, loss: Any) -> None:
     if isinstance(loss, (str, type)) or not callable(loss):
         name = loss.__name__ if isinstance(loss, type) else "SoftmaxCrossEntropy"
         raise TypeError(f"loss must be an instance, as in loss={name}(), got {loss!r}.")
+    if not isinstance(loss, Loss) and not takes(loss, 3):
+        raise TypeError(
+            f"the loss {loss!r} must take (prediction, target, sample_weight), in this order; the "
+            "last is None where there are no weights."
+        )
     last = model.probability_layer
     if getattr(loss, "takes_logits", False) and last is not None:
         raise ValueError(
@@ -76,6 +80,25 @@ def check_loss(model: Model, loss: Any) -> None:
             f"{loss!r} takes logarithms of probabilities, but the model ends with {last!r} and "
             "gives probabilities. Put LogSoftmax() or LogSigmoid() in its place."
         )
+
+
+def try_loss(model: Model, loss: Any, batches: Iterator[Any]) -> None:
+    """Call a user's own loss on the first batch, which shows whether it can be called."""
+    if not isinstance(loss, Loss):
+        x, y, weight, _ = next(batches)
+        with np.errstate(all="ignore"):
+            formula_of(loss)(model(x), y, weight)
+
+
+def takes(function: Any, n: int) -> bool:
+    """Whether a call with n arguments fits; True where Python cannot tell."""
+    try:
+        inspect.signature(function).bind(*[None] * n)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def check_metrics(metrics: Any) -> list[Metric]:

@@ -5,9 +5,10 @@ Everything else that is refused is a plain `ValueError` or `TypeError` with a fu
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,17 @@ class GradientError(AssertionError):
 
 class DivergenceError(FloatingPointError):
     """Training met a loss or a gradient that is not finite."""
+
+
+@contextlib.contextmanager
+def at(place: str) -> Iterator[None]:
+    """Put a place in front of the message of what is refused inside."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if len(error.args) == 1 and not str(error).startswith(place):
+            error.args = (f"{place}: {error}",)
+        raise
 
 
 def check_number(
@@ -95,8 +107,15 @@ def as_numbers(what: str, values: Any) -> Array:
         raise ValueError(
             f"{what} must be an array of numbers, got rows of unequal length."
         ) from None
+    derived = type(values) is not np.ndarray and isinstance(values, np.ndarray)
+    if derived and np.any(getattr(values, "mask", False)):  # asarray would uncover them
+        raise ValueError(
+            f"{what} has masked entries, which would count as they are; fill them, as by "
+            "x.filled(0), or leave their rows out."
+        )
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{what} must be real numbers, got an array of dtype {array.dtype}.")
+        got = "None" if values is None else f"an array of dtype {array.dtype}"
+        raise TypeError(f"{what} must be real numbers, got {got}.")
     return array
 
 

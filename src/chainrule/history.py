@@ -54,7 +54,7 @@ class History(dict[str, list[Any]]):
         """The figures as text, a row for each epoch, counted from 1; arrays are left out."""
         head, *rows = self._rows()
         cells = [["epoch", *head[1:]]]
-        cells += [[str(row[0] + 1), *(f"{value:.4g}" for value in row[1:])] for row in rows]
+        cells += [[str(row[0] + 1), *map(_short, row[1:])] for row in rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return Text(
             "\n".join(
@@ -86,6 +86,11 @@ class History(dict[str, list[Any]]):
         return [["epoch", *names], *map(list, zip(*columns, strict=True))]
 
 
+def _short(value: Any) -> str:
+    """A cell of the table; what is no number, as an own metric may give, as it is."""
+    return f"{value:.4g}" if isinstance(value, (int, float)) else str(value)
+
+
 def to_python(value: Any) -> Any:
     """A number of Python's, from one of NumPy's as well."""
-    return value.item() if isinstance(value, np.generic) else value
+    return value.item() if isinstance(value, (np.generic, np.ndarray)) else value

@@ -434,7 +434,8 @@ class Model:
         batch_size : int or None
             Rows in a batch: None for all the data, 1 for one point, else a mini-batch.
         validation_data : (x, y), (x, y, sample_weight), or batches, optional
-            Looked at after each epoch and never trained on.
+            Looked at after each epoch and never trained on: 1,024 rows at a time, or, where
+            rows are large, as many as fit into 16 MB.
         validation_split : float
             Share of the rows to hold back instead. Where y is classes, each gives that share.
         validation_from : "random" or "tail"
@@ -454,7 +455,8 @@ class Model:
         initial_epoch : int
             The epoch to begin with, counted from 0.
         steps_per_epoch : int, optional
-            Where an epoch over ready-made batches ends; if not given, where they end.
+            Where an epoch over ready-made batches ends; if not given, where they end. An iterator
+            goes on from there in the next epoch, and anything else begins anew.
         accumulate : int
             How many batches make one step: its gradient is that of one batch of all their rows,
             but the memory that of a part. (A `BatchNorm` takes its means from each part.)
@@ -550,7 +552,8 @@ class Model:
     ) -> float:
         """Make one step on one batch; return the loss before it. The options are those of `fit`.
 
-        Raises as `fit` does; parameters, buffers and optimizer are then as they were.
+        Raises as `fit` does; parameters, buffers and optimizer are then as they were. An update
+        that overflows raises `DivergenceError` too, but nothing keeps the weights before it.
         """
         return training.train_on_batch(
             self,
@@ -601,8 +604,9 @@ class Model:
     ) -> dict[str, Any]:
         """Loss and metrics over all rows, in evaluation mode: ``{"loss": ..., "accuracy": ...}``.
 
-        Data are as `fit` takes them. After a fit with class weights, ``history.class_weight`` makes
-        the loss the same as there.
+        Data are as `fit` takes them. Of arrays at most `batch_size` rows are looked at together,
+        fewer where these take more than 16 MB. After a fit with class weights,
+        ``history.class_weight`` makes the loss the same as there.
 
         Raises
         ------

@@ -91,6 +91,25 @@ class Slot(NamedTuple):
         return axes.get(self.key) if axes is not None else 0 if len(self.shape) > 1 else None
 
 
+def _check_weight_axes(layer: Layer) -> None:
+    """Refuse what names no parameter of a layer, or an axis that it does not have."""
+    axes, shapes = layer.weight_axes, layer.parameter_shapes
+    if axes is None:
+        return
+    if not isinstance(axes, Mapping):
+        raise TypeError(f'{layer!r}: weight_axes must be like {{"W": 0}}, got {axes!r}.')
+    for name, axis in axes.items():
+        if name not in shapes:
+            raise ValueError(
+                f"{layer!r}: weight_axes names {name!r}, the parameters are {list(shapes)}."
+            )
+        n = len(shapes[name])
+        if isinstance(axis, bool) or not isinstance(axis, int) or not -n <= axis < n:
+            raise ValueError(
+                f"{layer!r}: weight_axes must give {name} an axis from 0 to {n - 1}, got {axis!r}."
+            )
+
+
 class FlatParameters:
     """The flat vectors of a tree of layers; a layer that stands twice is packed once.
 
@@ -103,6 +122,7 @@ class FlatParameters:
         self.slots: dict[str, Slot] = {}
         start = 0
         for name, layer in unique(layers).items():
+            _check_weight_axes(layer)
             for key, shape in layer.parameter_shapes.items():
                 stop = start + int(np.prod(shape, dtype=np.int64))
                 self.slots[name + key] = Slot(layer, key, slice(start, stop), shape)

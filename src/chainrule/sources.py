@@ -3,6 +3,7 @@ training they are the same: both give checked batches of inputs, targets and wei
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from .border import check_data, check_rows, check_targets, preparation
+from .border import check_data, check_rows, check_targets, preparation, takes
 from .data import batches, chunks, classes_of, is_mapped
-from .errors import check_number, show
+from .errors import at, cast, check_number, show
 
 if TYPE_CHECKING:
     from ._types import Array
@@ -57,6 +58,11 @@ class ArraySource:
         """The class (N,) of each row, if targets are classes."""
         return classes_of(self._given)
 
+    @property
+    def classes_to_weigh(self) -> Array | None:
+        """The same, without targets that are a class for each position of a sequence."""
+        return self.classes if one_a_row(self._given, self.prediction_shape) else None
+
     def check_metrics(self, metrics: Sequence[Metric]) -> None:
         """Let each metric see the targets beside predictions of zero."""
         for rows in chunks(self.y):
@@ -64,7 +70,7 @@ class ArraySource:
 
     def weigh_classes(self, weights: Mapping[int, float]) -> None:
         """Multiply the loss of each row by the weight of its class."""
-        factor = factors(weights, self.classes, self.y).astype(self.model.dtype)
+        factor = factors(weights, self.classes_to_weigh, self._given, self.model.dtype)
         self.loss_weight = factor if self.weight is None else self.weight * factor
 
     def batches(
@@ -100,6 +106,11 @@ class StreamSource:
             )
         if isinstance(stream, (str, bytes, Mapping)):
             raise TypeError(f"{owner}: x must be arrays or batches, got {type(stream).__name__}.")
+        if not isinstance(stream, Iterable) and not takes(stream, 1):
+            raise TypeError(
+                f"{owner}: a function that gives batches must take one argument, a random "
+                f"generator, as in def batches(rng); got {stream!r}."
+            )
         self.owner, self.model, self.loss, self.stream, self.limit = (
             owner, model, loss, stream, limit,
         )  # fmt: skip
@@ -138,7 +149,10 @@ class StreamSource:
                     f"returned {type(stream).__name__}."
                 )
         for n, batch in enumerate(islice(stream, self.limit), 1):
-            yield self._check(f"{self.owner}: batch {n}", batch)
+            place = f"{self.owner}: batch {n}"
+            with at(place):
+                checked = self._check(place, batch)
+            yield checked
         if not n:
             hint = ""
             if self.is_iterator:
@@ -149,19 +163,24 @@ class StreamSource:
             raise ValueError(f"{self.owner}: x gave no batch for this epoch.{hint}")
 
     def _check(self, owner: str, batch: Any) -> Batch:
-        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+        several = isinstance(batch, (tuple, list))
+        if not several or len(batch) not in (2, 3) or isinstance(batch[0], numbers.Number):
+            what = f" of {len(batch)}" if several else ""
+            if several and len(batch) and isinstance(batch[0], numbers.Number):
+                what += f", with {batch[0]!r} in it"
             raise TypeError(
                 f"{owner} must be (x, y) or (x, y, sample_weight), got {type(batch).__name__}"
-                + (f" of {len(batch)}." if isinstance(batch, (tuple, list)) else ".")
+                f"{what}. If these are rows of the data, pass y as well."
             )
-        raw = batch[1]
         x, y, weight = check_data(owner, self.model, self.loss, *batch)
         if self.metrics:
             check_targets(self.model, self.metrics, x, y)
             self.metrics = ()
         w = weight
         if self.weights is not None:
-            factor = factors(self.weights, classes_of(np.asarray(raw)), y).astype(self.model.dtype)
+            raw = np.asarray(batch[1])
+            classes = classes_of(raw) if one_a_row(raw, self.model.prediction_shape(x)) else None
+            factor = factors(self.weights, classes, raw, self.model.dtype)
             w = factor if weight is None else weight * factor
         return Batch(self.model.convert(x), y, w, weight)
 
@@ -189,36 +208,39 @@ def source_of(
 
 
 def class_weights(
-    owner: str, given: Any, source: Source, rows: Array | None = None
+    owner: str, given: Any, source: Source, rows: Array | None = None, whole: bool = False
 ) -> dict[int, float]:
     r"""Check ``class_weight``, or find the balanced one: :math:`w_c = N / (C N_c)`.
 
     N_c of the N rows to train on are of class c. With these weights all classes have the same part
-    in the loss, and the mean weight of a row is 1.
+    in the loss, and the mean weight of a row is 1. Of a `whole` data set, and not of one batch or
+    of test rows, each class that is named must occur.
     """
     classes = None
     if isinstance(source, ArraySource):
-        if source.classes is None:
+        classes = source.classes_to_weigh
+        if classes is None:
             raise ValueError(f"{owner}: class_weight {needs_classes(source.y)}")
-        classes = source.classes if rows is None else source.classes[rows]
-    present = None if classes is None else np.unique(classes)
+        classes = classes if rows is None else classes[rows]
+    present, counts = np.unique([] if classes is None else classes, return_counts=True)
     if isinstance(given, str) and given == "balanced":
-        if classes is None or present is None or isinstance(source, StreamSource):
+        if classes is None or isinstance(source, StreamSource):
             raise ValueError(
                 f'{owner}: class_weight="balanced" counts the rows of each class, which a stream '
                 "does not tell; give a dictionary of weights."
             )
         last = source.prediction_shape[-1]  # several outputs are one for each class
         several = len(source.prediction_shape) == 2 and last > 1
-        one = [-1, 1] if present.min() < 0 else [0, 1]
-        missing = np.setdiff1d(np.arange(last) if several else one, present)
+        pair = [-1, 1] if present.min() < 0 else [0, 1]
+        expected = np.arange(last) if several else pair if np.isin(present, pair).all() else present
+        missing = np.setdiff1d(expected, present)
         if missing.size:
             raise ValueError(
                 f'{owner}: class_weight="balanced" would divide by zero: no row to train on is of '
                 f"class {missing[0]}. Give a dictionary of weights."
             )
-        counts = [int(np.count_nonzero(classes == c)) for c in present]
-        return {int(c): len(classes) / (len(present) * k) for c, k in zip(present, counts)}  # noqa: B905
+        n = len(classes)
+        return {int(c): n / (len(present) * int(k)) for c, k in zip(present, counts, strict=True)}
     if not isinstance(given, Mapping):
         raise TypeError(
             f'{owner}: class_weight must be "balanced" or a dictionary of weights by class, as in '
@@ -228,7 +250,7 @@ def class_weights(
     for key, value in given.items():
         if isinstance(key, bool) or not isinstance(key, (int, np.integer)):
             raise TypeError(f"{owner}: the keys of class_weight are class numbers, got {key!r}.")
-        if present is not None and key not in present:
+        if whole and classes is not None and key not in present:
             raise ValueError(
                 f"{owner}: class_weight has class {key}, but no row to train on is of it; the "
                 f"classes are {', '.join(map(str, present[:20].tolist()))}."
@@ -237,13 +259,18 @@ def class_weights(
     return weights
 
 
-def factors(weights: Mapping[int, float], classes: Array | None, y: Array) -> Array:
+def one_a_row(y: Array, prediction_shape: tuple[int, ...]) -> bool:
+    """Whether targets say one thing of each row: (N,), (N, 1), or one-hot beside (N, C)."""
+    return y.size == len(y) or y.shape == prediction_shape
+
+
+def factors(weights: Mapping[int, float], classes: Array | None, y: Array, dtype: Any) -> Array:
     """The weight (N,) of each row's class; 1 for a class that has none."""
     if classes is None:
         raise ValueError(f"class_weight {needs_classes(y)}")
     present, index = np.unique(classes, return_inverse=True)
     table = np.array([weights.get(int(c), 1.0) for c in present])
-    return table[index.ravel()]
+    return cast("class_weight", table, dtype)[index.ravel()]
 
 
 def needs_classes(y: Array) -> str:

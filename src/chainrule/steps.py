@@ -4,7 +4,7 @@ between gradient and update is here too: a penalty, clipping, and a bound for th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -57,7 +57,8 @@ class StepRules:
     def change(self, model: Model, g: Array) -> None:
         """Add the penalty's gradient to g, then clip it."""
         if self.l1:  # dL/dw + l1 sign(w), of the loss L + l1 sum |w|
-            for where, decay in self.spans(model) or [(slice(None), None)]:
+            spans = self.spans(model)
+            for where, decay in [(slice(None), None)] if spans is None else spans:
                 if decay is None:
                     g[where] += np.sign(model.parameters[where]) * self.l1
         if self.clip_value is not None:
@@ -91,43 +92,54 @@ def train_step(
     model: Model,
     loss: Callable[..., tuple[float, Array]],
     optimizer: Optimizer,
-    batches: Sequence[Batch],
+    batches: Iterable[Batch],
     rules: StepRules | None = None,
-) -> tuple[float, list[Array]]:
+    see: Callable[[Array, Batch], None] | None = None,
+) -> tuple[float, int]:
     """One step on checked arrays: predict, measure, send the gradient back, update.
 
     Several batches make one step together: loss and gradient are the means over all their rows.
-    Returns the loss and the predictions for each batch, both from before the update. A loss or
-    gradient that is not finite raises `DivergenceError`. A step that is not made, for whatever
-    reason, changes nothing.
+    Each is asked for when the one before is used up, and shown to `see` with its predictions.
+    Returns the loss before the update, and the number of rows. A loss or gradient that is not
+    finite raises `DivergenceError`. Whatever is raised before the update leaves parameters, buffers
+    and optimizer as they were.
     """
     buffers = [(buffer, buffer.copy()) for buffer in model.buffers]
-    n = sum(len(batch.x) for batch in batches)
-    value, predictions, total = 0.0, [], None
+    g, mean = model.gradients, None
+    value, n = 0.0, 0
     try:
-        for x, y, weight, _ in batches:
-            prediction, caches = backprop.forward(model.layers, x, training=True)
-            part, dy = loss(prediction, y, weight)
-            if not math.isfinite(part):
-                raise DivergenceError(f"the loss is {part}; {_blame_forward(model, x, y)}")
-            model.pull(dy, caches, need_dx=False)
-            g = model.gradients
-            if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # not the sum alone
-                raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
-            predictions.append(prediction)
-            share = len(x) / n  # each batch's loss is a mean over its rows
-            value += share * part
-            if len(batches) > 1:
-                total = g * share if total is None else total + g * share
-        if total is not None:
-            g[...] = total
-        if rules is None:
-            optimizer.step(model.parameters, g, model.spans)
-        else:
-            rules.change(model, g)
-            optimizer.step(model.parameters, g, rules.spans(model))
-            rules.bound(model)
-        return value, predictions
+        for batch in batches:
+            if n and mean is None:
+                mean = g.copy()  # a second batch writes over g
+            with np.errstate(all="ignore"):  # what overflows is told once, below
+                prediction, caches = backprop.forward(model.layers, batch.x, training=True)
+                part, dy = loss(prediction, batch.y, batch.loss_weight)
+                if not math.isfinite(part):
+                    blame = _blame_forward(model, batch.x, batch.y)
+                    raise DivergenceError(f"the loss is {part}; {blame}")
+                model.pull(dy, caches, need_dx=False)
+                if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # not the sum
+                    raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
+                if see is not None:
+                    see(prediction, batch)
+            n += len(batch.x)
+            share = len(batch.x) / n  # each batch's loss is a mean over its rows
+            value += share * (part - value)
+            if mean is not None:
+                mean += share * (g - mean)
+            del batch, prediction, caches, dy  # makes room for the next
+        if mean is not None:
+            g[...] = mean
+        with np.errstate(all="ignore"):
+            if rules is None:
+                optimizer.step(model.parameters, g, model.spans)
+            else:
+                rules.change(model, g)
+                decays = getattr(optimizer, "weight_decay", True)  # without, one span is faster
+                spans = rules.spans(model) if decays else model.spans
+                optimizer.step(model.parameters, g, spans)
+                rules.bound(model)
+        return value, n
     except BaseException:
         for buffer, before in buffers:  # those of a norm had taken in the batch
             buffer[...] = before
@@ -140,9 +152,12 @@ def _blame_forward(model: Model, x: Array, y: Array) -> str:
         return "the inputs hold values that are not finite."
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         return "the targets hold values that are not finite."
-    for i, output in enumerate(model.activations(x)):
-        if not np.isfinite(output).all():
-            return f"the first output that is not finite is that of layer {i}, {model.layers[i]!r}."
+    for training in (True, False):  # another dropout may leave out what is not finite
+        h = x
+        for i, layer in enumerate(model.layers):
+            h, _ = layer.forward(h, training=training)
+            if not np.isfinite(h).all():
+                return f"the first output that is not finite is that of layer {i}, {layer!r}."
     return "all outputs are finite, so it is the loss itself that overflows."
 
 
@@ -150,6 +165,13 @@ def _blame_backward(model: Model) -> str:
     """Name the parameter nearest to the output whose gradient is not finite."""
     name, layer = _last_bad(model, model.named_gradients())
     return f"on the way back it is first that of {name}, in {layer!r}."
+
+
+def is_finite(model: Model) -> bool:
+    """Whether all parameters and buffers are finite."""
+    arrays = (model.parameters, *(buffer.ravel() for buffer in model.buffers))
+    with np.errstate(all="ignore"):  # a sum of squares may overflow where no number has
+        return all(math.isfinite(np.dot(a, a)) or bool(np.isfinite(a).all()) for a in arrays)
 
 
 def blame_state(model: Model) -> str:

@@ -113,9 +113,8 @@ def _memory(
         held = parameters + buffers + gradients + state
         step = held + scratch + buffers + costs.peak
         copies = parameters + buffers + state  # those that an epoch begins with
-        check = model.num_parameters  # whether each is finite, at the end of an epoch
         order = size * np.dtype(np.intp).itemsize  # of shuffled rows, a batch at the least
-        fit = copies + order + max(step, held + scratch + check)
+        fit = copies + order + step
     rows = [
         ("parameters and buffers", parameters + buffers, ""),
         ("gradients", gradients, ""),

@@ -5,25 +5,34 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .border import check_batch_size, check_loss, check_metrics, check_optimizer, formula_of
+from .border import (
+    check_batch_size,
+    check_loss,
+    check_metrics,
+    check_optimizer,
+    formula_of,
+    try_loss,
+)
 from .callbacks import Callback, Checkpoint, TerminateOnNaN, check_callbacks, looks_at_batches
 from .data import held_back, split_rows
-from .errors import DivergenceError, check_count, check_flag, check_number
+from .errors import DivergenceError, at, check_count, check_flag, check_number
 from .history import History
 from .metrics import LossMetric, Metric
-from .sources import ArraySource, Batch, StreamSource, class_weights, source_of
-from .steps import StepRules, blame_state, train_step
+from .sources import ArraySource, StreamSource, class_weights, source_of
+from .steps import StepRules, blame_state, is_finite, train_step
 
 if TYPE_CHECKING:
     from ._types import Array
     from .model import Model
     from .optimizers import Optimizer
-    from .sources import Source
+    from .sources import Batch, Source
+
+VALIDATION = "fit: validation_data"
 
 
 def fit(
@@ -77,14 +86,22 @@ def fit(
         model, loss, source, validation_data, validation_split, validation_from,
         model.split_seed if run is None else run.split_seed,
     )  # fmt: skip
-    if validation is not None:
-        validation.check_metrics(chosen)
+    apart = validation if validation is not source else None
+    if apart is not None:
+        with at(VALIDATION):
+            apart.check_metrics(chosen)
     weights = None
     if class_weight is not None:
-        weights = class_weights("fit", class_weight, source, rows)
+        weights = class_weights("fit", class_weight, source, rows, whole=True)
         source.weigh_classes(weights)
-        if validation is not None and validation is not source:
-            validation.weigh_classes(weights)
+        if apart is not None:
+            with at(VALIDATION):
+                apart.weigh_classes(weights)
+    if isinstance(source, ArraySource):
+        try_loss(model, loss, source.batches(1))
+    if isinstance(apart, ArraySource):
+        with at(VALIDATION):
+            try_loss(model, loss, apart.batches(1))
     if run is not None:
         settings = {
             "loss": loss, "metrics": [(m.name, m) for m in chosen], "batch_size": size,
@@ -122,11 +139,9 @@ def fit(
             last_good = model.state_dict(), _state_of(optimizer)
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
-            order = source.batches(size, rng, rows)
+            order = groups(source.batches(size, rng, rows), accumulate)
             try:
-                figures = _train_epoch(
-                    model, loss, optimizer, order, accumulate, step_rules, chosen, by_batch
-                )
+                figures = _train_epoch(model, loss, optimizer, order, step_rules, chosen, by_batch)
             except DivergenceError as error:
                 model.load_state_dict(last_good[0])
                 if last_good[1] is not None:
@@ -144,7 +159,7 @@ def fit(
                     callback.end_training(epoch, message)
                 break
             if validation is not None:
-                after = evaluate_source(model, loss, chosen, validation, 1024, validation_rows)
+                after = evaluate_source(model, loss, chosen, validation, rows=validation_rows)
                 figures |= {f"val_{name}": value for name, value in after.items()}
             history.add(epoch, figures)
             for callback in callbacks:
@@ -174,10 +189,13 @@ def _hold_back(
             raise ValueError("fit: give validation_data or validation_split, not both.")
         if isinstance(given, (tuple, list)) and not _are_batches(given) and len(given) in (2, 3):
             x, y, weight = (*given, None)[:3]
-            return None, ArraySource("fit: validation_data", model, loss, x, y, weight), None
+            with at(VALIDATION):
+                return None, ArraySource(VALIDATION, model, loss, x, y, weight), None
         if isinstance(given, tuple) or hasattr(given, "shape"):
             raise TypeError("fit: validation_data must be (x, y) or (x, y, sample_weight).")
-        stream = StreamSource("fit: validation_data", model, loss, given, None)
+        if isinstance(given, list) and not given:
+            raise ValueError("fit: validation_data is an empty list; expected (x, y) or batches.")
+        stream = StreamSource(VALIDATION, model, loss, given, None)
         if stream.is_iterator:
             raise TypeError(
                 "fit: validation_data must give its batches anew after each epoch: a list or a "
@@ -217,6 +235,12 @@ def count_steps(
     return -(-count // accumulate)
 
 
+def groups(batches: Iterator[Batch], k: int) -> Iterator[Iterator[Batch]]:
+    """Yield k batches at a time, or what is left; each group is used up before the next."""
+    for first in batches:
+        yield chain((first,), islice(batches, k - 1))
+
+
 def _state_of(optimizer: Any) -> Any:
     """A copy of an optimizer's state; None for a user's own that has none to give."""
     return optimizer.state_dict() if hasattr(optimizer, "load_state_dict") else None
@@ -226,8 +250,7 @@ def _train_epoch(
     model: Model,
     loss: Any,
     optimizer: Optimizer,
-    batches: Iterator[Batch],
-    accumulate: int,
+    order: Iterator[Iterator[Batch]],
     rules: StepRules,
     metrics: Sequence[Metric],
     callbacks: Sequence[Callback],
@@ -237,34 +260,26 @@ def _train_epoch(
     mean_loss = LossMetric(loss, "loss")
     for metric in metrics:
         metric.reset()
-    step = 0
-    with np.errstate(all="ignore"):  # what overflows is found by train_step, and told once
-        while group := tuple(islice(batches, accumulate)):
-            for callback in callbacks:
-                callback.on_train_batch_begin(step)
-            step += 1
-            try:
-                value, predictions = train_step(model, formula, optimizer, group, rules)
-            except DivergenceError as error:
-                raise DivergenceError(f"step {step}: {error}") from None
-            mean_loss.add(value, sum(map(len, predictions)))
-            _look(metrics, group, predictions)
-            del group, predictions  # makes room for the next
-            for callback in callbacks:
-                callback.on_train_batch_end(step - 1, {"loss": value})
-            if model.stop_training:
-                break
-        arrays = [model.parameters, *model.named_buffers().values()]
-        if not all(np.isfinite(array).all() for array in arrays):  # the last step may overflow
-            raise DivergenceError(f"step {step}: {blame_state(model)}")
-    return {metric.name: metric.result() for metric in (mean_loss, *metrics)}
 
-
-def _look(metrics: Sequence[Metric], batches: Sequence[Batch], predictions: list[Array]) -> None:
-    """Let the metrics see what was predicted for each batch."""
-    for batch, prediction in zip(batches, predictions, strict=True):
+    def see(prediction: Array, batch: Batch) -> None:
         for metric in metrics:
             metric.update(prediction, batch.y, batch.sample_weight)
+
+    for step, group in enumerate(order):
+        for callback in callbacks:
+            callback.on_train_batch_begin(step)
+        try:
+            value, n = train_step(model, formula, optimizer, group, rules, see)
+        except DivergenceError as error:
+            raise DivergenceError(f"step {step + 1}: {error}") from None
+        mean_loss.add(value, n)
+        for callback in callbacks:
+            callback.on_train_batch_end(step, {"loss": value})
+        if model.stop_training:
+            break
+    if not is_finite(model):  # the last step may overflow
+        raise DivergenceError(f"step {step + 1}: {blame_state(model)}")
+    return {metric.name: metric.result() for metric in (mean_loss, *metrics)}
 
 
 def train_on_batch(
@@ -284,9 +299,11 @@ def train_on_batch(
     source = ArraySource(owner, model, loss, x, y, sample_weight)
     if class_weight is not None:
         source.weigh_classes(class_weights(owner, class_weight, source))
-    with np.errstate(all="ignore"):
-        value, _ = train_step(
-            model, formula_of(loss), optimizer, list(source.batches(None)), step_rules
+    value, _ = train_step(model, formula_of(loss), optimizer, source.batches(None), step_rules)
+    if not is_finite(model):  # fit would find it in the next step, but there may be none
+        raise DivergenceError(
+            f"train_on_batch: {blame_state(model)} Put back weights from before, as of "
+            "model.state_dict(), and try a smaller learning rate."
         )
     return value
 
@@ -320,14 +337,16 @@ def evaluate_source(
     batch_size: int | None = 1024,
     rows: Array | None = None,
 ) -> dict[str, Any]:
-    """Loss and metrics in evaluation mode, batch by batch."""
+    """Loss and metrics in evaluation mode, batch by batch of 16 MB of inputs at most."""
+    if batch_size is not None and isinstance(source, ArraySource):
+        batch_size = min(batch_size, max(1, (1 << 22) * source.n // max(source.x.size, 1)))
     formula = formula_of(loss)
     mean_loss = LossMetric(loss, "loss")
     for metric in metrics:
         metric.reset()
     rng = None if isinstance(source, ArraySource) else np.random.default_rng(model.split_seed)
-    with np.errstate(all="ignore"):
-        for batch in source.batches(batch_size, rng, rows):
+    for batch in source.batches(batch_size, rng, rows):
+        with np.errstate(all="ignore"):
             prediction = model(batch.x)
             mean_loss.add(formula(prediction, batch.y, batch.loss_weight)[0], len(prediction))
             for metric in metrics:
