@@ -164,6 +164,33 @@ def test_a_branch_that_returns_one_row_is_not_spread_over_the_batch():
         cr.Parallel(cr.Identity(), Mean()).forward(X)
 
 
+def test_branches_of_a_known_and_an_unknown_rank_are_put_next_to_each_other():
+    parallel = cr.Parallel(cr.Identity(), cr.Sequential(cr.Dense(3, 2)), merge="concat")
+    model = cr.Model(cr.Reshape(1, 3), parallel)
+    assert model(X).shape == (6, 1, 5)
+    parallel = cr.Parallel(cr.Identity(), cr.Sequential(cr.Flatten(), cr.Reshape(1, 3)),
+                           merge="concat")  # fmt: skip
+    x = X[:, None, :]
+    np.testing.assert_allclose(cr.Model(parallel, dtype="float64")(x), np.concatenate([x, x], -1))
+
+
+@pytest.mark.parametrize("branches", [1, 2])
+def test_single_numbers_are_not_put_next_to_each_other_along_the_batch(branches):
+    class Untold(cr.Identity):
+        def output_shape(self, input_shape):
+            return (...,)
+
+        def forward(self, x, training=False):
+            return x, None
+
+    x = np.ones(4)
+    for branch in (cr.Identity(), Untold()):
+        parallel = cr.Parallel(*[branch] * branches, merge="concat")
+        for call in (parallel.forward, cr.Model(parallel)):
+            with pytest.raises(ValueError, match=r"Reshape\(1\)"):
+                call(x)
+
+
 @pytest.mark.parametrize(
     "last",
     [
@@ -253,6 +280,15 @@ def test_after_divergence_the_optimizer_goes_on_from_before_the_epoch():
     assert optimizer.steps == state["steps"]
     assert np.array_equal(model.parameters, weights)
     assert model.fit(X, y, epochs=20, **options)["loss"][-1] < 0.1
+
+
+@pytest.mark.parametrize("decay", ["all", "weights"])
+def test_a_penalty_leaves_no_gradient_where_everything_is_frozen(decay):
+    model = cr.Model(frozen := cr.Dense(3, 1), seed=0)
+    frozen.trainable = False
+    loss, optimizer = cr.MeanSquaredError(), cr.SGD(0.1, weight_decay=0.1)
+    model.train_on_batch(X, X[:, :1], loss=loss, optimizer=optimizer, l1=0.1, decay=decay)
+    assert not model.gradients.any()
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class StepRules:
     def change(self, model: Model, g: Array) -> None:
         """Add the penalty's gradient to g, then clip it."""
         if self.l1:  # dL/dw + l1 sign(w), of the loss L + l1 sum |w|
-            spans = self.spans(model)
+            spans = self.spans(model)  # none at all where everything is frozen
             for where, decay in [(slice(None), None)] if spans is None else spans:
                 if decay is None:
                     g[where] += np.sign(model.parameters[where]) * self.l1

@@ -216,6 +216,8 @@ class Parallel(Container):
     def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[Sequence[Any], Any]]:
         ys, caches = zip(*(f.forward(x, training=training) for f in self.branches), strict=True)
         self._merged_shape([y.shape for y in ys])
+        if self.merge == "concat" and ys[0].ndim == 1:
+            self._merged_shape([()])  # refused: the only axis is the batch
         if self.merge == "concat":
             widths = np.cumsum([y.shape[-1] for y in ys[:-1]])  # where the parts of dy begin
             return np.concatenate(ys, axis=-1), (caches, widths)
@@ -258,9 +260,14 @@ class Parallel(Container):
 
     def _merged_shape(self, shapes: Sequence[Shape]) -> Shape:
         first, concat = shapes[0], self.merge == "concat"
+        if concat and () in shapes:
+            raise ValueError(
+                f"{self!r}: samples of shape () have no axis along which they can be put next to "
+                "each other; Reshape(1) gives them one."
+            )
         for i, shape in enumerate(shapes[1:], 1):
-            one, other = (first[:-1], shape[:-1]) if concat else (first, shape)
-            if not compatible(one, other) or (concat and () in (first, shape)):
+            one, other = (_leading(first), _leading(shape)) if concat else (first, shape)
+            if not compatible(one, other):
                 raise ValueError(
                     f"{self!r}: the shapes of branches 0 and {i} do not go together: "
                     f"{show(first)} and {show(shape)}."
@@ -269,8 +276,13 @@ class Parallel(Container):
             sizes = [shape[-1] for shape in shapes]
             known = [size for size in sizes if isinstance(size, int)]
             last = sum(known) if len(known) == len(sizes) else None
-            return (..., last) if first == (...,) else (*first[:-1], last)
+            return (*_leading(first), last)
         return first
+
+
+def _leading(shape: Shape) -> Shape:
+    """A shape without its last axis; `...` still stands for any number of axes."""
+    return shape if shape == (...,) else shape[:-1]
 
 
 def splice(layers: Sequence[Any]) -> list[Layer]:
