@@ -381,4 +381,4 @@ def blobs(
 
 
 def _generator(where: str, seed: int) -> np.random.Generator:
-    return np.random.default_rng(check_count(f"datasets.{where}", "seed", seed, low=0))
+    return np.random.default_rng(check_count(f"datasets.{where}", "seed", seed, low=0, high=None))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import numbers
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,13 +63,27 @@ def check_number(
     raise kind(f"{owner}: {name} must be {wanted}, got {value!r}.")
 
 
-def check_count(owner: str, name: str, value: Any, *, low: int = 1) -> int:
+def check_count(
+    owner: str, name: str, value: Any, *, low: int = 1, high: int | None = 2**31 - 1
+) -> int:
     """Return `value` as an int, or refuse it: a whole number, at least `low`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{owner}: {name} must be an integer, at least {low}; got {value!r}.")
     if value < low:
         raise ValueError(f"{owner}: {name} must be an integer, at least {low}; got {value!r}.")
+    if high is not None and int(value) > high:
+        raise ValueError(f"{owner}: {name} must be an integer up to {high}, got a larger one.")
     return int(value)
+
+
+def check_choice(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """Return a value that is one of a few; refuse any other."""
+    plain = isinstance(value, (str, int, type))  # whatever else compares in its own way
+    if not plain or value not in choices:
+        *others, last = [f'"{c}"' if isinstance(c, str) else repr(c) for c in choices]
+        wanted = f"{', '.join(others)} or {last}"
+        raise ValueError(f"{owner}: {name} must be {wanted}, got {value!r}.")
+    return value
 
 
 def check_flag(owner: str, name: str, value: Any) -> bool:
@@ -91,9 +105,12 @@ def check_rate(owner: str, name: str, value: Any) -> Any:
 
 def listed(name: str, values: Any) -> list[Any]:
     """Return a list from any sequence, and refuse what is none."""
-    if not isinstance(values, Iterable) or isinstance(values, str):
-        raise TypeError(f"{name} must be a list, as in {name}=[...], got {values!r}.")
-    return list(values)
+    try:
+        if isinstance(values, str):
+            raise TypeError
+        return list(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a list, as in {name}=[...], got {values!r}.") from None
 
 
 def as_numbers(what: str, values: Any) -> Array:

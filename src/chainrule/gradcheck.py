@@ -142,7 +142,7 @@ def gradcheck(
     rtol = check_number("gradcheck", "rtol", rtol, low=0)
     max_elements = check_count("gradcheck", "max_elements", max_elements, low=0)
     # A stream of its own: inputs are often drawn from default_rng(seed) too, and must not be v.
-    rng = np.random.default_rng([check_count("gradcheck", "seed", seed, low=0), 0x9C0DE])
+    rng = np.random.default_rng([check_count("gradcheck", "seed", seed, low=0, high=None), 0x9C0DE])
     layers = (subject,) if isinstance(subject, Layer) else getattr(subject, "layers", None)
     if layers is not None:
         f, variables = _of_layers(subject, layers, x, training, rng)
@@ -278,6 +278,10 @@ def _of_loss(loss: Any, x: Any, target: Any, weight: Any) -> tuple[_Function, li
 def _as_variable(x: Any, indices: bool) -> Array:
     """Return a copy to be moved, in float64; indices stay as they are."""
     x = as_numbers("gradcheck: x", x)
+    if not np.isfinite(x).all():
+        raise ValueError(
+            "gradcheck: x holds values that are not finite, where nothing has a slope."
+        )
     return x.copy() if indices and x.dtype.kind in "iu" else x.astype(np.float64)
 
 

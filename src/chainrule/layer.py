@@ -163,7 +163,7 @@ class Layer:
     def add_buffer(self, name: str, value: Array) -> None:
         """Declare an array that is kept and saved but not learned, with its first value."""
         self._check_new_name(name)
-        array = np.array(as_numbers(f"{type(self).__name__}: {name}", value), dtype=np.float32)
+        array = as_numbers(f"{type(self).__name__}: {name}", value).astype(np.float32)
         self._buffers[name] = array.shape
         self.__dict__[name] = array
 

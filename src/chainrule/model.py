@@ -13,7 +13,7 @@ import numpy as np
 
 from . import backprop, summary, training
 from .border import check_batch_size
-from .errors import as_numbers, cast, check_count, show
+from .errors import as_numbers, cast, check_choice, check_count, show
 from .history import History
 from .layers.containers import (
     begins_with_indices,
@@ -99,10 +99,10 @@ class Model:
     ) -> None:
         for layer in layers:
             check_layer("Model", layer)
-        if dtype not in ("float32", "float64", np.float32, np.float64):
-            raise ValueError(f'Model: dtype must be "float32" or "float64", got {dtype!r}.')
+        if not (isinstance(dtype, (type, np.dtype)) and dtype in (np.float32, np.float64)):
+            check_choice("Model", "dtype", dtype, ("float32", "float64"))
         if seed is not None:
-            seed = check_count("Model", "seed", seed, low=0)
+            seed = check_count("Model", "seed", seed, low=0, high=None)
         self.layers = tuple(splice(layers))
         if not self.layers:
             raise ValueError("Model: give at least one layer, as in Model(Dense(2, 1)).")

@@ -120,6 +120,8 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
     I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, section 4.1.
     """
     x = as_float(x)
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"softmax: axis must be an integer, got {axis!r}.")
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"softmax: x of shape {x.shape} has no axis {axis}.")
     if x.size == 0:

@@ -128,8 +128,15 @@ class FlatParameters:
                 self.slots[name + key] = Slot(layer, key, slice(start, stop), shape)
                 start = stop
         self._owners = [slot.layer for slot in self.slots.values()]
-        self.values = np.empty(start, dtype)
-        self.gradients = np.zeros(start, dtype)
+        try:
+            self.values = np.empty(start, dtype)
+            self.gradients = np.zeros(start, dtype)
+        except (MemoryError, ValueError):  # ValueError: more than NumPy can count
+            size = 2 * start * np.dtype(dtype).itemsize / 1e9
+            raise ValueError(
+                f"Model: {start:,} parameters and their gradients take {size:,.0f} GB, which is "
+                "more memory than there is."
+            ) from None
         for slot in self.slots.values():  # nothing is moved before everything is drawn
             self.view(self.values, slot)[...] = slot.layer.parameter_values(slot.key, dtype)
         for slot in self.slots.values():

@@ -69,7 +69,7 @@ def split(
              for s in listed("split: shares", shares)]  # fmt: skip
     if abs(sum(parts) - 1) > 1e-9:
         raise ValueError(f"split: shares must sum to 1, got {shares!r}, which sum to {sum(parts)}.")
-    seed = check_count("split", "seed", seed, low=0)
+    seed = check_count("split", "seed", seed, low=0, high=None)
     classes = None if stratify is None else _codes(stratify, n)
     bounds = np.round(n * np.cumsum([0.0, *parts])).astype(int)
     sizes = np.diff(bounds)

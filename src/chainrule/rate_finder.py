@@ -117,7 +117,7 @@ def find_lr(
         raise TypeError(f"{owner}: model must be a Model, got {model!r}.")
     low = check_number(owner, "low", low, low=0, open_low=True)
     high = check_number(owner, "high", high, low=low, open_low=True)
-    steps = check_count(owner, "steps", steps, low=10)
+    steps = check_count(owner, "steps", steps, low=10, high=1_000_000)
     size = check_batch_size(owner, batch_size)
     beta = check_number(owner, "smoothing", smoothing, low=0, high=1, open_high=True)
     k = check_number(owner, "stop_factor", stop_factor, low=1, open_low=True)

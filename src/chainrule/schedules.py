@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import check_count, check_number, check_rate
+from .errors import check_choice, check_count, check_number, check_rate
 
 
 @dataclass(frozen=True)
@@ -235,8 +235,7 @@ class OneCycle(Schedule):
 
     def __post_init__(self) -> None:
         name = "OneCycle"
-        if self.anneal not in ("cos", "linear"):
-            raise ValueError(f'{name}: anneal must be "cos" or "linear", got {self.anneal!r}.')
+        check_choice(name, "anneal", self.anneal, ("cos", "linear"))
         d = check_number(name, "div_factor", self.div_factor, low=1)
         self._keep(
             max_lr=check_number(name, "max_lr", self.max_lr, low=0),

@@ -104,7 +104,7 @@ class StreamSource:
                 f"iterator, or a function of a random generator that returns one; got "
                 f"{type(stream).__name__}."
             )
-        if isinstance(stream, (str, bytes, Mapping)):
+        if isinstance(stream, (str, bytes, Mapping, type)):
             raise TypeError(f"{owner}: x must be arrays or batches, got {type(stream).__name__}.")
         if not isinstance(stream, Iterable) and not takes(stream, 1):
             raise TypeError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from . import backprop
-from .errors import DivergenceError, check_number
+from .errors import DivergenceError, check_choice, check_number
 
 if TYPE_CHECKING:
     from ._types import Array
@@ -41,8 +41,7 @@ class StepRules:
             return None if value is None else check_number(owner, name, value, low=0, open_low=True)
 
         self.l1 = check_number(owner, "l1", l1, low=0)
-        if decay not in ("all", "weights"):
-            raise ValueError(f'{owner}: decay must be "all" or "weights", got {decay!r}.')
+        check_choice(owner, "decay", decay, ("all", "weights"))
         self.decays_biases = decay == "all"
         self.max_norm = limit("max_norm", max_norm)
         self.clip_norm = limit("clip_norm", clip_norm)

@@ -20,7 +20,7 @@ from .border import (
 )
 from .callbacks import Callback, Checkpoint, TerminateOnNaN, check_callbacks, looks_at_batches
 from .data import held_back, split_rows
-from .errors import DivergenceError, at, check_count, check_flag, check_number
+from .errors import DivergenceError, at, check_choice, check_count, check_flag, check_number
 from .history import History
 from .metrics import LossMetric, Metric
 from .sources import ArraySource, StreamSource, class_weights, source_of
@@ -182,8 +182,7 @@ def _hold_back(
 ) -> tuple[Array | None, Source | None, Array | None]:
     """Rows to train on, where the rows to validate with are, and which of them."""
     split = check_number("fit", "validation_split", split, low=0, high=1, open_high=True)
-    if split_from not in ("random", "tail"):
-        raise ValueError(f'fit: validation_from must be "random" or "tail", got {split_from!r}.')
+    check_choice("fit", "validation_from", split_from, ("random", "tail"))
     if given is not None:
         if split:
             raise ValueError("fit: give validation_data or validation_split, not both.")

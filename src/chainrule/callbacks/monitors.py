@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import check_count, check_number
+from ..errors import check_choice, check_count, check_number
 from .base import Callback, is_scalar
 
 
@@ -19,8 +19,7 @@ class Monitoring(Callback):
         owner = type(self).__name__
         if not isinstance(monitor, str):
             raise TypeError(f"{owner}: monitor must be a name, got {monitor!r}.")
-        if mode not in ("auto", "min", "max"):
-            raise ValueError(f'{owner}: mode must be "auto", "min" or "max", got {mode!r}.')
+        check_choice(owner, "mode", mode, ("auto", "min", "max"))
         self.monitor, self.mode = monitor, mode
         self.min_delta = check_number(owner, "min_delta", min_delta, low=0)
         self.patience = check_count(owner, "patience", patience, low=0)

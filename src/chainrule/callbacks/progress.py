@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import check_number, listed
+from ..errors import check_choice, check_number, listed
 from .base import Callback, is_scalar
 
 PACE = 0.2  # seconds between two drawings, about
@@ -143,8 +143,7 @@ def bar_class() -> Any:
 
 def check_callbacks(callbacks: Any, verbose: Any) -> list[Callback]:
     """Return the callbacks, with one that shows progress where wanted."""
-    if verbose not in ("auto", 0, 1):
-        raise ValueError(f'fit: verbose must be "auto", 0 or 1, got {verbose!r}.')
+    check_choice("fit", "verbose", verbose, ("auto", 0, 1))
     chosen = listed("callbacks", callbacks)
     for i, callback in enumerate(chosen):
         if not isinstance(callback, Callback):

@@ -135,7 +135,7 @@ def loss_landscape(
     check_model(owner, model)
     span = check_number(owner, "span", span, low=0, open_low=True)
     points = check_count(owner, "points", points, low=2)
-    rng = np.random.default_rng(check_count(owner, "seed", seed, low=0))
+    rng = np.random.default_rng(check_count(owner, "seed", seed, low=0, high=None))
     d, e = _direction(model, rng), _direction(model, rng)
     named = model.named_parameters()
     start = {name: named[name].copy() for name in d}

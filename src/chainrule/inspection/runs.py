@@ -103,7 +103,10 @@ def race(
     """
     owner = "inspection.race"
     epochs = check_count(owner, "epochs", epochs)
-    seeds = [check_count(owner, "each of seeds", seed, low=0) for seed in listed("seeds", seeds)]
+    seeds = [
+        check_count(owner, "each of seeds", seed, low=0, high=None)
+        for seed in listed("seeds", seeds)
+    ]
     if not callable(build) or isinstance(build, Model):
         raise TypeError(
             f"{owner}: build must be a function (seed) -> Model, a new one, got {build!r}."
@@ -201,7 +204,7 @@ def gradient_variance(
     owner = "inspection.gradient_variance"
     check_model(owner, model)
     draws = check_count(owner, "draws", draws)
-    rng = np.random.default_rng(check_count(owner, "seed", seed, low=0))
+    rng = np.random.default_rng(check_count(owner, "seed", seed, low=0, high=None))
     x, y, _ = check_data(owner, model, loss, x, y)
     sizes = [
         check_count(owner, "each of batch_sizes", size)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import backprop
-from ..errors import show
+from ..errors import check_choice, show
 from ..layer import Layer, register_layer
 from .embedding import Embedding
 
@@ -202,8 +202,7 @@ class Parallel(Container):
         super().__init__(branches)
         if not branches:
             raise ValueError("Parallel: give at least one branch, as in Parallel(Dense(2, 3)).")
-        if merge not in ("add", "concat"):
-            raise ValueError(f'Parallel: merge must be "add" or "concat", got {merge!r}.')
+        check_choice("Parallel", "merge", merge, ("add", "concat"))
         self.branches = self.children
         self.merge = merge
         takes = [branch.takes_indices for branch in branches]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from ..errors import as_numbers, check_number, check_rate, show
+from ..errors import as_numbers, check_number, check_rate, listed, show
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -175,7 +175,7 @@ class Optimizer:
                 yield slice(i, min(i + BLOCK, n)), self.weight_decay
             return
         end = 0
-        for span in spans:
+        for span in listed("spans", spans):
             if not (isinstance(span, (tuple, list)) and len(span) == 2 and type(span[0]) is slice):
                 raise TypeError(
                     f"{type(self).__name__}: spans are pairs (slice, weight decay or None), got "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import as_numbers, show
+from ..errors import as_numbers, check_choice, show
 from .style import DIVERGING, LIGHT, SEQUENTIAL, SIDES, axes, check_result, legible, matplotlib
 
 if TYPE_CHECKING:
@@ -232,8 +232,7 @@ def _draw(
     """Draw contours or a surface, with the colours of a logarithmic scale over wide ranges."""
     check_result(owner, surface, ("a", "b", "loss"))
     owner = f"plots.{owner}"
-    if kind not in ("contour", "surface"):
-        raise ValueError(f'{owner}: kind must be "contour" or "surface", got {kind!r}.')
+    check_choice(owner, "kind", kind, ("contour", "surface"))
     loss = np.ma.masked_invalid(surface.loss)
     if loss.count() == 0:
         raise ValueError(f"{owner}: the loss is finite nowhere on the grid.")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import as_numbers, show
+from ..errors import as_numbers, listed, show
 
 
 def class_report(counts: Any, names: Sequence[str] | None = None) -> str:
@@ -39,7 +39,7 @@ def class_report(counts: Any, names: Sequence[str] | None = None) -> str:
     table = as_numbers("class_report: counts", counts)
     if table.ndim != 2 or table.shape[0] != table.shape[1]:
         raise ValueError(f"class_report: counts must have shape (C, C), got {show(table.shape)}.")
-    labels = [str(name) for name in (range(len(table)) if names is None else names)]
+    labels = list(map(str, range(len(table)) if names is None else listed("names", names)))
     if len(labels) != len(table):
         raise ValueError(f"class_report: {len(table)} classes, but {len(labels)} names.")
     hits = table.diagonal()
