@@ -124,8 +124,6 @@ def softmax(x: ArrayLike, axis: int = -1) -> Array:
         raise TypeError(f"softmax: axis must be an integer, got {axis!r}.")
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"softmax: x of shape {x.shape} has no axis {axis}.")
-    if x.size == 0:
-        return x.copy()
     y = shift(x, axis)
     np.exp(y, out=y)
     y /= sum_along(y, axis)
