@@ -458,3 +458,36 @@ def test_batches_that_make_one_step_are_one_batch(sizes):
     assert value2 == pytest.approx(value, rel=1e-14)
     assert (n, n2, seen) == (8, 8, sizes)
     close(many.parameters, one.parameters, rtol=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_the_loss_of_a_step_keeps_its_digits(scale):
+    def loss(prediction, target, weight):
+        return scale / 3, 0 * prediction
+
+    model = cr.Model(cr.Dense(3, 2), seed=0)
+    x = np.ones((2, 3))
+    assert model.train_on_batch(x, x, loss=loss, optimizer=cr.SGD(0.1)) == scale / 3
+
+
+def test_a_gradient_left_over_has_no_part_in_a_step():
+    one, other = cr.Model(cr.Dense(3, 2), seed=0), cr.Model(cr.Dense(3, 2), seed=0)
+    other.gradients[:] = np.nan
+    batch = Batch(np.ones((4, 3), np.float32), np.ones((4, 2), np.float32), None, None)
+    for model in (one, other):
+        train_step(model, cr.MeanSquaredError().formula, cr.SGD(0.5), [batch, batch])
+    assert np.isfinite(one.parameters).all()
+    assert np.array_equal(one.parameters, other.parameters)
+
+
+def test_an_own_optimizer_is_told_what_does_not_decay():
+    told = []
+
+    class Own:
+        def step(self, params, grads, spans=None):
+            told.append(spans)
+
+    model = cr.Model(cr.Dense(3, 2), seed=0)
+    x = np.ones((4, 3))
+    model.train_on_batch(x, x[:, :2], loss=cr.MeanSquaredError(), optimizer=Own(), decay="weights")
+    assert told == [[(slice(0, 6), None), (slice(6, 8), 0.0)]]

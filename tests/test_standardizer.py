@@ -189,3 +189,7 @@ def test_a_refused_fit_leaves_the_layer_as_it_was():
             layer.fit(bad)
         np.testing.assert_array_equal(layer.mean, before[0])
         np.testing.assert_array_equal(layer.scale, before[1])
+
+
+def test_dx_is_not_computed_where_nobody_wants_it():
+    assert cr.Standardizer(3).backward(np.ones((2, 3)), None, need_dx=False) == (None, {})
