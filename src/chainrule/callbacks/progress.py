@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import check_choice, check_number, listed
 from .base import Callback, is_scalar
 
-PACE = 0.2  # seconds between two drawings, about
+PACE = 0.5  # seconds between two drawings, about
 
 
 class ProgressBar(Callback):
@@ -22,7 +22,7 @@ class ProgressBar(Callback):
     Where standard error is a terminal and tqdm is installed, a bar below the lines shows how many
     steps of the whole training are done, and how long the rest will take. It is of ASCII alone,
     because a terminal does not tell what else it knows. There the lines of epochs that take less
-    than a fifth of a second come several at a time. When standard error can no longer be written,
+    than half a second come several at a time. When standard error can no longer be written,
     as when a terminal was closed, training goes on without.
 
     Parameters
