@@ -62,7 +62,8 @@ def picture(draw: Callable[[], Any], name: str, arguments: argparse.Namespace) -
 
 def made_up_students(folder: Path, seed: int) -> tuple[Path, Path]:
     """Write a CSV file of students with gaps and their grades, and one of new students without."""
-    rng, paths = np.random.default_rng(seed), (folder / "students.csv", folder / "new_students.csv")
+    rng = np.random.default_rng(seed)
+    paths = folder / "made_up_students.csv", folder / "made_up_new_students.csv"  # nobody's own
     folder.mkdir(parents=True, exist_ok=True)
     programmes, grades = ["arts", "biology", "computing"], ["fail", "pass", "merit"]
     for path, count, fields in zip(paths, (600, 5), (4, 3), strict=True):

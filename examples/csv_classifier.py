@@ -12,21 +12,8 @@ import csv
 from pathlib import Path
 from textwrap import shorten
 
-from chainrule import (
-    Adam,
-    Dense,
-    Dropout,
-    EarlyStopping,
-    Model,
-    ReLU,
-    SoftmaxCrossEntropy,
-    Standardizer,
-    inspection,
-    plots,
-    softmax,
-    split,
-    tables,
-)
+import chainrule as cr
+from chainrule import inspection, plots, tables
 from chainrule.examples import made_up_students, options, picture
 
 
@@ -34,35 +21,44 @@ def train(arguments) -> float:
     """Train, test and save; return the accuracy on the test rows."""
     table = tables.read_csv(arguments.file)
     rows, labels, classes = tables.take_classes(table, arguments.target)
-    parts = split(rows, labels, shares=(0.7, 0.15, 0.15), stratify=labels, seed=arguments.seed)
+    parts = cr.split(rows, labels, shares=(0.7, 0.15, 0.15), stratify=labels, seed=arguments.seed)
     encoder = tables.TableEncoder(tables.column_kinds(rows)).fit(parts[0][0])  # training rows alone
     (x, y), validation, (x_test, y_test) = [(encoder.encode(part), y) for part, y in parts]
     print(f"{arguments.file}: {len(rows)} rows, and {len(table) - len(rows)} without a class")
     print(f"{len(x)} to train, {len(validation[0])} to validate, {len(x_test)} to test")
     for name, reason in encoder.dropped.items():
         print(f"The column {name!r} is left out: {reason}.")
+    alike = [c for c in classes if [d.casefold() for d in classes].count(c.casefold()) > 1]
+    if alike:
+        print(f"Only capitals tell these classes apart: {', '.join(map(repr, alike))}.")
     print(f"{x.shape[1]} features: {shorten(', '.join(encoder.feature_names), 80)}")
-    model = Model(Standardizer(x.shape[1]), Dense(x.shape[1], 64), ReLU(), Dropout(0.2),
-                  Dense(64, len(classes)), seed=arguments.seed, dtype="float64")  # fmt: skip
+    arguments.model.parent.mkdir(parents=True, exist_ok=True)  # fails before the work, if it does
+    d = x.shape[1]
+    model = cr.Model(cr.Standardizer(d), cr.Dense(d, 64), cr.ReLU(), cr.Dropout(0.2),
+                     cr.Dense(64, len(classes)), seed=arguments.seed, dtype="float64")  # fmt: skip
     model.layers[0].fit(x)
-    stopping = EarlyStopping(patience=20)
-    model.fit(x, y, loss=SoftmaxCrossEntropy(), optimizer=Adam(lr=0.003), callbacks=[stopping],
-              epochs=60 if arguments.quick else 300, validation_data=validation)  # fmt: skip
+    stopping = cr.EarlyStopping(patience=20)
+    model.fit(x, y, loss=cr.SoftmaxCrossEntropy(), optimizer=cr.Adam(lr=0.003),
+              epochs=60 if arguments.quick else 300, validation_data=validation,
+              callbacks=[stopping])  # fmt: skip
     counts = inspection.confusion_matrix(model.predict(x_test), y_test, classes=len(classes))
     print("\nThe test rows, true classes by row, predicted ones by column:")
     print(tables.class_report(counts, classes))
     accuracy, rows_of = counts.trace() / counts.sum(), counts.sum(axis=1)
     print(f"Test accuracy {accuracy:.1%}")
     print(f"Always saying {classes[rows_of.argmax()]!r} gives {rows_of.max() / len(x_test):.1%}\n")
+    if not rows_of.all():
+        none = ", ".join(repr(name) for name, n in zip(classes, rows_of, strict=True) if not n)
+        print(f"No test row is of {none}: how those do is not known.\n")
     model.metadata = {"encoder": encoder.to_dict(), "classes": classes}
-    arguments.model.parent.mkdir(parents=True, exist_ok=True)
     model.save(arguments.model)
     print(f"The model is {arguments.model}.")
 
     def draw() -> object:
         import matplotlib.pyplot as plt
 
-        figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
+        side = min(max(4.4, 2 + 0.2 * len(classes)), 20)
+        figure, (left, right) = plt.subplots(1, 2, figsize=(2.5 * side, side), layout="constrained")
         plots.training_curves(model.history, ax=left, stop=stopping.best_epoch)
         left.set(ylabel="cross entropy (nats)", title="Training")
         plots.confusion_matrix(counts, ax=right, names=classes)
@@ -75,11 +71,11 @@ def train(arguments) -> float:
 
 def predict(path: Path, new: Path, out: Path) -> None:
     """Ask a saved model about the rows of another file."""
-    model, rows = Model.load(path), tables.read_csv(new)
+    model, rows = cr.Model.load(path), tables.read_csv(new)
     if model.metadata.keys() != {"encoder", "classes"}:
         raise ValueError(f"{path} is a model, but not one of this script's.")
     encoder = tables.TableEncoder.from_dict(model.metadata["encoder"])
-    p, classes = softmax(model.predict(encoder.encode(rows))), model.metadata["classes"]
+    p, classes = cr.softmax(model.predict(encoder.encode(rows))), model.metadata["classes"]
     for name, texts in encoder.unseen(rows).items():
         print(f"Training had no {name!r} of {', '.join(map(repr, texts))}.")
     out.mkdir(parents=True, exist_ok=True)
@@ -102,11 +98,13 @@ def main() -> None:
 
     arguments = options(__doc__, own=own)
     arguments.model = arguments.model or arguments.out / "csv_classifier.npz"
-    made_up = not (arguments.file or arguments.predict)
+    made_up = not (arguments.file or arguments.target or arguments.predict)
     if made_up:
         print("These students are made up; for a file of yours: ... FILE --target COLUMN")
         arguments.file, arguments.predict = made_up_students(arguments.out, arguments.seed)
         arguments.target = "grade"
+    elif arguments.target and not arguments.file:
+        raise SystemExit("--target is a column of FILE, and there is no FILE.")
     if arguments.file and not arguments.target:
         raise SystemExit(f"Which column of {arguments.file} holds the classes? --target COLUMN")
     accuracy = train(arguments) if arguments.file else 1.0
@@ -120,6 +118,6 @@ if __name__ == "__main__":
     try:
         main()
     except OSError as error:
-        raise SystemExit(f"{error.filename}: {error.strerror}.") from None
+        raise SystemExit(f"{error.filename or 'The output'}: {error.strerror}.") from None
     except ValueError as error:
         raise SystemExit(str(error)) from None

@@ -149,6 +149,20 @@ def test_a_model_that_was_loaded_goes_on():
     assert again.to(6, path="a.npz") == Again().to(6, path="another.npz")
 
 
+def test_metadata_come_back_where_there_are_none(tmp_path):
+    path, options = tmp_path / "run.npz", {"loss": cr.SoftmaxCrossEntropy(), "verbose": 0}
+    for metadata, epochs, expected in (
+        ({"a": 1}, 1, {"a": 1}),
+        ({}, 2, {"a": 1}),
+        ({"b": 2}, 3, {"b": 2}),
+    ):
+        model = net()
+        model.metadata = metadata
+        model.fit(X, Y, optimizer=Adam(), epochs=epochs, callbacks=[Checkpoint(path)],
+                  resume_from=path, **options)  # fmt: skip
+        assert model.metadata == Model.load(path).metadata == expected
+
+
 def test_in_one_process_with_the_objects_that_were_used():
     whole = Again(callbacks=lambda: [EarlyStopping(patience=9)], validation_split=0.25)
     through = whole.to(6, path="whole.npz")

@@ -82,6 +82,7 @@ def test_a_bad_file_ends_with_a_sentence(name, tmp_path, monkeypatch, capsys):
 def test_other_wrong_calls_end_with_a_sentence(tmp_path, monkeypatch):
     data = write(tmp_path / "a.csv", rows())
     assert "--target COLUMN" in run(monkeypatch, tmp_path, data)
+    assert "there is no FILE" in run(monkeypatch, tmp_path, "--target", "grade")
     assert "No such file" in run(monkeypatch, tmp_path, "--predict", data)
     assert "not a model file" in run(monkeypatch, tmp_path, "--predict", data, "--model", data)
     import chainrule as cr
@@ -89,6 +90,32 @@ def test_other_wrong_calls_end_with_a_sentence(tmp_path, monkeypatch):
     cr.Model(cr.Dense(2, 1)).save(tmp_path / "other.npz")
     said = run(monkeypatch, tmp_path, "--predict", data, "--model", "other.npz")
     assert said == "other.npz is a model, but not one of this script's."
+
+
+def test_a_folder_that_cannot_be_is_found_before_the_training(tmp_path, monkeypatch, capsys):
+    data = write(tmp_path / "a.csv", rows())
+    said = run(monkeypatch, tmp_path, data, "--target", "grade", "--out", "a.csv")
+    assert said == "a.csv: File exists."
+    assert "Test accuracy" not in capsys.readouterr().out
+
+
+def test_what_the_figures_hide_is_said(tmp_path, monkeypatch, capsys):
+    names = ["Yes", "yes", "$5 and $^"]
+    lines = rows(200, lambda i: "rare" if i in (20, 80, 150) else names[i % 3])
+    data = write(tmp_path / "a.csv", lines)
+    assert run(monkeypatch, tmp_path, data, "--target", "grade", "--seed", 1) is None
+    said = capsys.readouterr().out
+    assert "Only capitals tell these classes apart: 'Yes', 'yes'." in said
+    assert "No test row is of 'rare': how those do is not known." in said
+    assert (tmp_path / "out" / "csv_classifier.png").exists()
+
+
+def test_the_made_up_students_take_no_file_that_a_user_may_have(tmp_path):
+    from chainrule.examples import made_up_students
+
+    (tmp_path / "students.csv").write_text("mine")
+    assert all("made_up" in path.name for path in made_up_students(tmp_path, 0))
+    assert (tmp_path / "students.csv").read_text() == "mine"
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 
 import chainrule as cr
 from chainrule.errors import as_numbers
-from chainrule.tables import TableEncoder, encode_classes
+from chainrule.tables import TableEncoder, encode_classes, take_classes
 
 pd = pytest.importorskip("pandas")
 
@@ -33,6 +33,9 @@ TEXTS = pd.DataFrame({"a": [1.0, 2], "city": ["x", "y"], "day": pd.to_datetime([
         (pd.DataFrame({"a": pd.array([1, None], "Int64"), "b": pd.array([True, None], "boolean")}),
          [[1, 1], [np.nan, np.nan]]),
         (pd.Series(pd.array([1, 2], "Int64")), [1, 2]),
+        (pd.DataFrame({"a": pd.Categorical([3, None, 4])}), [[3], [np.nan], [4]]),
+        (pd.DataFrame({"a": pd.Categorical([3, None, 4]), "b": [1, 2, 3]}),
+         [[3, 1], [np.nan, 2], [4, 3]]),  # and not -2**63
         (pd.Series([2, 1.5, True], dtype=object), [2, 1.5, 1]),
         (pd.DataFrame(index=[0, 1]), np.zeros((2, 0))),
         (pd.DataFrame([[1, 2.5], [3, 4]], columns=["a", "a"]), [[1, 2.5], [3, 4]]),
@@ -133,6 +136,15 @@ def test_a_frame_is_encoded_as_rows_of_text_are(nullable):
     expected = [[3.0, 1, 0, 0, 1, 0, 1, 0, 1]]
     assert encoder.encode(rows).tolist() == expected
     assert encoder.encode(frame.iloc[[1]].assign(yes=True)).tolist() == expected
+
+
+def test_classes_are_taken_out_of_a_frame():
+    frame = FRAME.assign(grade=np.array(["a", "b", None])[np.arange(60) % 3])
+    others, labels, names = take_classes(frame, "grade")
+    assert isinstance(others, pd.DataFrame)
+    np.testing.assert_array_equal(as_numbers("x", others), X[np.arange(60) % 3 < 2])
+    assert (labels.tolist(), names) == ([0, 1] * 20, ["a", "b"])
+    assert list(frame.columns) == ["a", "b", "c", "grade"]
 
 
 def test_classes_and_one_hot_take_series():

@@ -363,6 +363,14 @@ def test_confusion_matrix_writes_the_counts():
     assert_allclose(ax.images[0].get_array(), [[5 / 6, 1 / 6], [0, 1]])
 
 
+def test_confusion_matrix_takes_names_as_people_have_them():
+    ax = plots.confusion_matrix(np.eye(3), names=["$5 and $^", "two\nlines", "w" * 300])
+    ax.figure.canvas.draw()  # a formula between dollars would fail here
+    shown = [label.get_text() for label in ax.get_xticklabels()]
+    assert shown == ["$5 and $^", "two lines", "w" * 23 + "…"]
+    assert not any(label.get_parse_math() for label in ax.get_xticklabels() + ax.get_yticklabels())
+
+
 def test_histograms_stand_one_above_the_other():
     h = inspection.histograms(THREE, SPIRALS[0], bins=7)
     ax = plots.histograms(h)

@@ -50,6 +50,13 @@ def test_the_same_seed_gives_the_same_parts_and_another_others():
         assert np.array_equal(first[1], split(np.arange(50), stratify=same)[1])
 
 
+def test_gaps_are_one_class():
+    marks = [float("nan") if i % 2 else 1.0 for i in range(40)]
+    for stratify in (marks, np.array(marks), np.array(marks, object), np.float32(marks)):
+        for part, of_each in zip(split(np.arange(40), stratify=stratify), (16, 4), strict=True):
+            assert np.bincount(part % 2).tolist() == [of_each, of_each]
+
+
 def test_rows_stay_together_whatever_holds_them(tmp_path):
     x = RNG.normal(size=(30, 4))
     np.save(tmp_path / "x.npy", x)

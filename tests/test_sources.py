@@ -269,6 +269,30 @@ def test_no_more_than_batches_of_a_file_are_in_memory(tmp_path, task):
     assert peak < 40e6, f"{peak / 1e6:.1f} MB"  # validation looks at 1,024 rows at a time
 
 
+def test_one_batch_is_in_memory_at_a_time():
+    model = Model(Dense(1000, 2), seed=0)
+    size = 1000 * 1000 * 4  # bytes of a batch
+
+    def stream(rng):
+        return ((np.zeros((1000, 1000), np.float32), np.zeros(1000, int)) for _ in range(4))
+
+    x, y = np.zeros((4000, 1000)), np.zeros(4000, int)  # float64: batches are converted
+    loss = SoftmaxCrossEntropy()
+    for run in (
+        lambda: model.fit(stream, loss=loss, optimizer=SGD(lr=0.1), epochs=2, verbose=0),
+        lambda: model.fit(stream, loss=loss, optimizer=SGD(lr=0.1), accumulate=2, verbose=0),
+        lambda: model.evaluate(stream, loss=loss),
+        lambda: model.evaluate(x, y, loss=loss, batch_size=1000),
+    ):
+        tracemalloc.start()
+        try:
+            run()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < 1.5 * size, f"{peak / size:.2f} batches"
+
+
 # ---- the figures ---------------------------------------------------------------------------------
 
 

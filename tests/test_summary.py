@@ -102,6 +102,8 @@ MODELS = {  # layers, shape of a row, rows, optimizer, loss, and options
     "tall, ReLU": (narrow, (64,), 24_000, cr.Adam, SCE, {}),
     "tall, mixed": (mixed, (64,), 12_000, cr.Adam, SCE, {}),
     "words, a large table": (lambda: words(50_000), (20,), 400, cr.Adam, SCE, {"words": 50_000}),
+    "large rows": (lambda: [dense(10_000, 100), cr.ReLU(), dense(100, 2)], (10_000,), 1200,
+                   lambda: cr.SGD(0.1), SCE, {}),  # two batches would be told from one
     "own": (lambda: [Copies(200, 3000), cr.Tanh(), Copies(3000, 500)], (200,), 1500, cr.Adam, None,
             {}),
     "auto": (auto, (784,), 4000, cr.Adam, MSE, {}),
@@ -286,6 +288,7 @@ def test_an_own_layer_tells_its_products_and_its_shape_is_seen():
 @pytest.mark.parametrize(("layers", "shape"), [
     ([cr.Dense(3, 4)], "(3,)"),
     ([cr.BatchNorm(3), cr.Dense(3, 4)], "(3,)"),
+    ([cr.Standardizer(3), cr.Tanh()], "(3,)"),
     ([cr.LayerNorm((2, 3)), cr.Flatten(), cr.Dense(6, 1)], "(2, 3)"),
     ([cr.Dropout(0.5), cr.Tanh(), cr.PReLU(3), cr.Dense(3, 4)], "(3,)"),
     ([cr.Flatten(), cr.Dense(784, 2)], "(784,)"),

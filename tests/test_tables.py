@@ -4,6 +4,7 @@ as spreadsheets write them. Whatever is wrong with a file is one sentence."""
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -76,7 +77,53 @@ def test_what_training_did_not_have_becomes_zeros_and_is_told():
 def test_gaps_are_filled_with_the_median_of_the_training_rows_alone():
     encoder = TableEncoder().fit({"a": [1, 2, 10, None]})
     assert encoder.encode({"a": [None, 100]}).tolist() == [[2, 1], [100, 0]]
-    assert TableEncoder().fit({"a": [1e308, 1.2e308, ""]}).columns[0]["fill"] == 1.1e308
+
+
+def test_numbers_without_a_square_are_refused_with_their_place():
+    encoder = TableEncoder().fit({"a": [1e149, -1e150, 0]})
+    assert np.isfinite(encoder.encode({"a": ["1e150"]}) ** 2).all()
+    for table in ({"a": ["1e151", 2]}, {"a": [-(10**200), 2]}):
+        for call in (column_kinds, TableEncoder().fit, encoder.encode):
+            with pytest.raises(ValueError, match=r"'a' holds .* in row 1, which is too large to"):
+                call(table)
+
+
+def test_a_number_that_training_rows_share_has_no_size():
+    # its weight would stay as it was drawn, and be multiplied by whatever a new row brings
+    encoder = TableEncoder({"b": "number"}).fit({"a": [5, "", 5.0], "b": [7] * 3, "c": [1, 2, 4]})
+    assert encoder.feature_names == ["a=5", "a is missing", "c"]
+    assert encoder.dropped == {"b": "every training row has 7"}
+    new = {"a": [1e6, 5, None], "c": [1, 1, 1]}
+    assert encoder.encode(new).tolist() == [[0, 0, 1], [1, 0, 1], [0, 1, 1]]
+    assert encoder.unseen(new) == {"a": ["1000000"]}
+    assert TableEncoder.from_dict(encoder.to_dict()).to_dict() == encoder.to_dict()
+
+
+def test_a_row_may_lack_a_column_that_others_have():
+    rows = [{"a": 1}, {"a": 2, "b": 5}, {"a": 3, "b": 6}]
+    assert TableEncoder().fit(rows).feature_names == ["a", "b", "b is missing"]
+    records = [{"x": i} if i == 3 else {"x": i * i, "c": i % 2} for i in range(30)]
+    others, labels, _ = tables.take_classes(records, "c")
+    assert len(others) == len(labels) == 29
+
+
+def test_numbers_as_categories_are_the_same_from_files_and_frames():
+    texts = {"zip": ["8001.0", "8002.0", "", "08002"]}  # as pandas writes integers beside a gap
+    encoder = TableEncoder({"zip": "category"}).fit(texts)
+    assert encoder.feature_names[:3] == ["zip=08002", "zip=8001", "zip=8002"]
+    numbers = {"zip": [np.float32(8001), 8002.0, None, "08002"]}
+    assert encoder.encode(numbers).tolist() == encoder.encode(texts).tolist()
+    labels, names = encode_classes(["1.0", "2", "2.0"] * 3)
+    assert (labels.tolist(), names) == ([0, 1, 1] * 3, ["1", "2"])
+    assert encode_classes(["1.0", 2], names=[1, 2])[0].tolist() == [0, 1]
+
+
+def test_booleans_are_the_same_from_files_and_frames():
+    encoder = TableEncoder().fit({"a": [True, False, True]})
+    texts = {"a": ["TRUE", "False", "true", "1", 0]}
+    assert encoder.encode(texts).tolist() == [[1], [0], [1], [1], [0]]
+    labels, names = encode_classes(["TRUE", "FALSE"] * 3)
+    assert (labels.tolist(), names) == ([1, 0] * 3, ["FALSE", "TRUE"])
 
 
 def test_kinds_can_be_set():
@@ -130,6 +177,11 @@ def test_a_refused_fit_leaves_the_encoder_as_it_was():
         (["yes", "no", "yes"], "category"),
         (["yes", "no"], "category"),
         ([True, False, True], "number"),
+        ([Decimal("1.5"), Decimal(2), Decimal("NaN"), None], "number"),  # as databases give them
+        ([1j, 2j, 1j], "category"),
+        (["TRUE", "false", " True ", ""], "number"),  # as programs write them
+        ([f"{i}.5%" for i in range(9)],
+         "dropped: it has 9 different texts in 9 rows; a number is written as 1234.5"),
         (["1", "2", "3", "absent", "absent", "1", "2", "3"], "category"),
         (["", None, " ", "N/A"], "dropped: it is empty"),
         (["x", "x"], "dropped: every row has 'x'"),
@@ -185,6 +237,20 @@ def test_a_report_counts_per_cents():
     ]  # fmt: skip
 
 
+def test_a_report_of_large_counts_and_long_names():
+    lines = tables.class_report([[1234567, 0], [0, 20000001]], ["a\nb", "c"]).splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["a", "b", "c", "recall"], ["a", "b", "1234567", "0", "100%"],
+        ["c", "0", "20000001", "100%"],
+    ]  # fmt: skip
+    names = [f"class number {k}" for k in range(25)]
+    lines = tables.class_report(np.eye(25), names).splitlines()
+    assert len(lines) == 27
+    assert lines[0].split() == [*map(str, range(25)), "recall"]
+    assert lines[8].split()[:4] == ["7", "class", "number", "7"]
+    assert max(map(len, lines)) < 180
+
+
 # ---- files -----------------------------------------------------------------------------------
 
 
@@ -203,6 +269,11 @@ def written(folder, content):
         ("a,b\n1.5,\"x, y\"\n", [{"a": "1.5", "b": "x, y"}]),
         ('a, b\n1, "x, y"\n', [{"a": "1", "b": "x, y"}]),
         ("a\tb\n1\t2,5\n", [{"a": "1", "b": "2,5"}]),
+        ("sep=;\r\na;b\r\n1,5;x\r\n", [{"a": "1.5", "b": "x"}]),  # as Excel understands it
+        ("sep=|\na|b\n1|x,y\n", [{"a": "1", "b": "x,y"}]),
+        ("a;b\n1,234;2,500\n0,999;7000\n",  # three digits each, and no thousands
+         [{"a": "1.234", "b": "2.500"}, {"a": "0.999", "b": "7000"}]),
+        ("a,b\n1.234,x\n999,y\n", [{"a": "1.234", "b": "x"}, {"a": "999", "b": "y"}]),
         ('a,"b, c; d; e"\n1,"he said ""no""\nand left"\n',
          [{"a": "1", "b, c; d; e": 'he said "no"\nand left'}]),
         ("\n a , b \n\n 1 , x \n,\n\n2,y", [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]),
@@ -228,6 +299,11 @@ def test_files_are_read_as_programs_write_them(content, rows, tmp_path):
         ("a,b\n1,2\n".encode("utf-16"), r"not in UTF-8 \(line 1\)"),
         ("a,b\n1,2\n\n1,2,3\n", "line 4: 3 fields, where the header has 2, separated by ','"),
         ("a;b\n1;2\n1\n", "line 3: 1 fields, where the header has 2, separated by ';'"),
+        ("a;b\n1;3,5\n1;3.5\n", "the column 'b' holds '3,5' beside '3.5', so that its marks may"),
+        ("a;b\n1;999\n1;1.234\n", "'b' holds '1.234' beside '999', .*write the numbers as 1234.5"),
+        ("a;b\n1;12,500\n1;999\n", "'b' holds '12,500' beside '999'"),
+        ("a\tb\n1\t12.500\n1\t999\n", "'b' holds '12.500' beside '999'"),
+        ("sep=;\na;b\n1\n", "line 3: 1 fields, where the header has 2"),
         ("a,b,a\n1,2,3\n", "two columns have the name 'a'"),
         ("1,2\n3,4\n", "first line must hold the names"),
         ('a,b\n1,"x\n', "line 2: the quotes do not fit"),

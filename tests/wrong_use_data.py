@@ -115,6 +115,7 @@ DATA_ROWS = [
         ("empty columns", {"a": []}, VE, "the table has no rows"),
         ("lengths", {"a": [1], "b": [1, 2]}, VE, "of one length, got [1, 2]"),
         ("a text as a column", {"a": "abc"}, TE, "a value for each row, got 'abc'"),
+        ("an array of rows as a column", {"a": np.ones((3, 2))}, VE, "of shape (3, 2)"),
         ("infinite", {"a": [1, INF]}, VE, "the column 'a' holds inf in row 2, which is infinite"),
         ("an integer that is too large", {"a": [1, 10**400]}, VE, "in row 2, which is infinite"),
         ("infinite text", [{"a": "1"}, {"a": "1e999"}], VE, "'1e999' in row 2"),
@@ -189,7 +190,7 @@ DATA_ROWS = [
         ("NaN", {"a": [NAN]}, TE, "metadata['a'][0] is nan, which JSON has no number for"),
         ("inf", {"a": -INF}, TE, "metadata['a'] is -inf"),
         ("key", {"a": {1: 2}}, TE, "metadata['a']: keys must be texts, got 1"),
-        ("deep", nested(51), TE, "nested more than 50 deep"),
+        ("deep", nested(51), TE, "metadata is nested more than 50 deep"),
         ("large", {"a": "b" * (17 << 20)}, VE, "take 17"),
     ]),
 ]  # fmt: skip

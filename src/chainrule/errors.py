@@ -140,9 +140,10 @@ def _from_frame(what: str, values: Any) -> Array:
     """The numbers of a frame or a series, whose columns may be of different dtypes."""
     if not hasattr(values, "columns"):
         return _column(values)
-    whole = np.asarray(values)
-    if whole.dtype.kind in "fiub":  # no copy where the frame is one block
-        return whole
+    if all(isinstance(dtype, np.dtype) for dtype in values.dtypes):
+        whole = np.asarray(values)  # of pandas' own dtypes it may make integers of gaps
+        if whole.dtype.kind in "fiub":  # no copy where the frame is one block
+            return whole
     columns = [_column(values.iloc[:, j]) for j in range(len(values.columns))]
     other = [name for name, column in zip(values.columns, columns, strict=True)
              if column.dtype.kind not in "fiub"]  # fmt: skip

@@ -254,7 +254,7 @@ def _check_metadata(what: str, value: Any) -> dict[str, Any]:
 def _check_json(what: str, value: Any, levels: int) -> None:
     """Refuse what JSON cannot hold, or would give back as something else."""
     if levels < 0:
-        raise TypeError(f"{what} is nested more than {MAX_LEVELS} deep.")
+        raise TypeError(f"{what.partition('[')[0]} is nested more than {MAX_LEVELS} deep.")
     if type(value) is dict:
         for key, item in value.items():
             if type(key) is not str:

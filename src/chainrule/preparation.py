@@ -116,6 +116,7 @@ def _codes(stratify: Any, n: int) -> Array:
             f"{show(shape)}."
         )
     values = stratify.tolist() if hasattr(stratify, "tolist") else list(stratify)
+    values = [None if isinstance(v, float) and v != v else v for v in values]  # no NaN is another
     codes: dict[Any, int] = {}
     try:
         return np.array([codes.setdefault(value, len(codes)) for value in values], np.intp)

@@ -222,6 +222,7 @@ class Run:
         for name, rng in drawn.items():
             rng.bit_generator.state = saved["generators"][name]
         model.seed, model.split_seed = self.saved_model.seed, self.split_seed
+        model.metadata = model.metadata or self.saved_model.metadata  # the next file has it too
         model.stop_training = ended
         history.update(figures)
         history.epochs = list(epochs)

@@ -148,11 +148,13 @@ class StreamSource:
                     f"{self.owner}: the function given as x must return batches, an iterable; it "
                     f"returned {type(stream).__name__}."
                 )
-        for n, batch in enumerate(islice(stream, self.limit), 1):
+        for batch in islice(stream, self.limit):  # `enumerate` would keep one
+            n += 1
             place = f"{self.owner}: batch {n}"
             with at(place):
-                checked = self._check(place, batch)
-            yield checked
+                batch = self._check(place, batch)
+            yield batch
+            del batch  # makes room for the next
         if not n:
             hint = ""
             if self.is_iterator:

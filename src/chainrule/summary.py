@@ -20,6 +20,7 @@ from .layers.dense import Dense
 from .layers.embedding import Embedding
 from .layers.normalization import Normalization
 from .layers.reshape import Reshape
+from .layers.standardizer import Standardizer
 from .losses import MeanSquaredError
 from .optimizers import Adam
 from .optimizers.base import BLOCK
@@ -193,6 +194,8 @@ def _first_told(layers: Sequence[Layer]) -> tuple[int, ...] | None:
         shape: tuple[int, ...] | None = None
         if isinstance(layer, Dense):
             shape = (layer.in_features,)
+        elif isinstance(layer, Standardizer):
+            shape = (layer.num_features,)
         elif isinstance(layer, Normalization):
             shape = layer.parameter_shapes["gamma"]
         elif isinstance(layer, Embedding):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -236,8 +236,15 @@ def count_steps(
 
 def groups(batches: Iterator[Batch], k: int) -> Iterator[Iterator[Batch]]:
     """Yield k batches at a time, or what is left; each group is used up before the next."""
-    for first in batches:
-        yield chain((first,), islice(batches, k - 1))
+
+    def group(held: list[Batch]) -> Iterator[Batch]:
+        yield held.pop()  # nobody else has it, so that it goes before the next comes
+        yield from islice(batches, k - 1)
+
+    for batch in batches:
+        held = [batch]
+        del batch
+        yield group(held)
 
 
 def _state_of(optimizer: Any) -> Any:
@@ -350,4 +357,5 @@ def evaluate_source(
             mean_loss.add(formula(prediction, batch.y, batch.loss_weight)[0], len(prediction))
             for metric in metrics:
                 metric.update(prediction, batch.y, batch.sample_weight)
+        del batch, prediction  # makes room for the next
     return {metric.name: metric.result() for metric in (mean_loss, *metrics)}

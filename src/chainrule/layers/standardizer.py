@@ -30,7 +30,8 @@ class Standardizer(Layer):
         m = \frac1n \sum_i x_i, \qquad s = \sqrt{\frac1n \sum_i (x_i - m)^2}, \qquad
         \frac{\partial L}{\partial x} = \frac1s \, \frac{\partial L}{\partial y}
 
-    A feature that never changes has :math:`s = 1`, so that it becomes 0.
+    A feature that never changes has :math:`s = 1`, so that it becomes 0. Should it change in new
+    rows, it meets weights that were never trained; it is better left out.
 
     Parameters
     ----------

@@ -114,7 +114,8 @@ def confusion_matrix(counts: Any, ax: Any = None, *, names: Sequence[str] | None
         From `chainrule.inspection.confusion_matrix`.
     ax : matplotlib Axes, optional
     names : list of str, optional
-        Of the classes.
+        Of the classes. They are written as they are, without mathematics between dollars, and cut
+        to 24 characters.
 
     Returns
     -------
@@ -140,6 +141,8 @@ def confusion_matrix(counts: Any, ax: Any = None, *, names: Sequence[str] | None
     names = [str(k) for k in range(classes)] if names is None else list(map(str, names))
     if len(names) != classes:
         raise ValueError(f"plots.confusion_matrix: {classes} classes, but {len(names)} names.")
+    names = [" ".join(name.split()) for name in names]
+    names = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
     side = min(2.6 + 0.38 * classes, 12.0)
     ax = axes(ax, size=(side * 1.15, side), layout="compressed")
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -148,8 +151,9 @@ def confusion_matrix(counts: Any, ax: Any = None, *, names: Sequence[str] | None
     for i, j in zip(*np.nonzero(counts), strict=True):
         ax.text(j, i, f"{counts[i, j]:{form}}", ha="center", va="center", fontsize=8.5,
                 color="black" if share[i, j] > 0.55 else "white")  # fmt: skip
-    ax.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 3 else 0)
-    ax.set_yticks(range(classes), names)
+    turn = 90 if max(map(len, names)) > 3 else 0
+    ax.set_xticks(range(classes), names, rotation=turn, parse_math=False)
+    ax.set_yticks(range(classes), names, parse_math=False)
     ax.set(xlabel="predicted class", ylabel="true class")
     ax.spines[:].set_visible(False)
     ax.figure.colorbar(image, ax=ax, label="share of the true class", shrink=0.85)

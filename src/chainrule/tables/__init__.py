@@ -2,7 +2,8 @@
 indices. What was learned of the training rows is plain JSON, which a model keeps in its metadata.
 
 A table is a list of rows, as `csv.DictReader` gives them, or a mapping of columns, such as a frame
-of pandas. A gap is None, NaN, an empty text, or one of NA, N/A, NaN, null and ?, in any case.
+of pandas. Numbers may be spelled, and true and false are 1 and 0. A gap is None, NaN, an empty
+text, or one of NA, N/A, NaN, null and ?, in any case.
 """
 
 from .columns import column_kinds, encode_classes, is_gap, take_classes

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..errors import show
 
 if TYPE_CHECKING:
     from .._types import Array
@@ -19,7 +22,11 @@ GAPS = {"", "na", "n/a", "nan", "null", "?"}
 NUMBER, CATEGORY, DROPPED = "number", "category", "dropped"
 MAX_CATEGORIES = 100
 MAX_NUMERIC_CLASSES = 20
+TRUTH = {"true": 1.0, "false": 0.0}
+LARGEST = 1e150  # so that squares are numbers
 MIN_ROWS = 20
+WHOLE = re.compile(r"[+-]?\d+\.0+")
+NEARLY = re.compile(r"[^a-zA-Z]*\d[^a-zA-Z]*")  # digits and no letters: 45%, 1,234, 3,5
 MIN_ROWS_OF_A_CLASS = 3  # one each to train, to validate and to test
 
 
@@ -37,7 +44,7 @@ def column_kinds(table: Any) -> dict[str, str]:
     Raises
     ------
     TypeError, ValueError
-        For what is no table, no rows, and numbers that are infinite, with their row.
+        For what is no table, no rows, and numbers that are infinite or too large, with their row.
 
     Examples
     --------
@@ -101,28 +108,27 @@ def encode_classes(answers: Any, names: Sequence[str] | None = None) -> tuple[Ar
                 "rare classes, or leave their rows out."
             )
         names = sorted(counts, key=(lambda t: (to_number(t), t)) if numeric else None)
+    names = [text_of(name) for name in names]
     index = {name: i for i, name in enumerate(names)}
     unknown = sorted(counts.keys() - index.keys())
     if unknown:
         raise ValueError(f"the class {unknown[0]!r} is none of {', '.join(map(repr, names))}.")
-    return np.array([index[text] for text in texts], np.int64), list(names)
+    return np.array([index[text] for text in texts], np.int64), names
 
 
-def take_classes(
-    rows: list[dict[str, Any]], target: str
-) -> tuple[list[dict[str, Any]], Array, list[str]]:
+def take_classes(rows: Any, target: str) -> tuple[Any, Array, list[str]]:
     """Take the column of the classes out of a table; rows without a class are left out.
 
     Parameters
     ----------
-    rows : list of dict
+    rows : list of dict, mapping of columns, or frame
     target : str
         The name of the column.
 
     Returns
     -------
-    rows : list of dict
-        Without that column.
+    rows : list of dict, or frame
+        Without that column; a frame of pandas stays one.
     labels, names
         As `encode_classes` gives them.
 
@@ -139,22 +145,28 @@ def take_classes(
     >>> others[12], labels.tolist()[8:12], names
     ({'hours': 12}, [0, 0, 1, 1], ['no', 'yes'])
     """
-    names = list(columns_of(rows))
+    columns = columns_of(rows)
+    names = list(columns)
     if target not in names:
         raise ValueError(f"there is no column {target!r}, but {', '.join(map(repr, names))}.")
     if len(names) == 1:
         raise ValueError(f"there is no column beside {target!r}, so nothing tells the classes.")
-    known = [row for row in rows if not is_gap(row[target])]
+    cells = columns.pop(target)
+    known = [i for i, cell in enumerate(cells) if not is_gap(cell)]
     if len(known) < MIN_ROWS:
         raise ValueError(
             f"{len(known)} rows with a class are too few; it takes {MIN_ROWS} to train, to "
             "validate and to test."
         )
     try:
-        labels, classes = encode_classes([row[target] for row in known])
+        labels, classes = encode_classes([cells[i] for i in known])
     except ValueError as error:
         raise ValueError(f"the column {target!r} cannot be the target: {error}") from None
-    return [{k: v for k, v in row.items() if k != target} for row in known], labels, classes
+    if hasattr(rows, "iloc"):
+        others = [j for j, name in enumerate(names) if name != target]
+        return rows.iloc[known, others], labels, classes
+    left = [{name: column[i] for name, column in columns.items()} for i in known]
+    return left, labels, classes
 
 
 def is_gap(cell: Any) -> bool:
@@ -170,17 +182,19 @@ def is_gap(cell: Any) -> bool:
         return cell.strip().lower() in GAPS
     if cell is None or type(cell).__name__ in ("NAType", "NaTType"):  # pandas'
         return True
-    return isinstance(cell, numbers.Real) and bool(cell != cell)
+    return isinstance(cell, numbers.Number) and bool(cell != cell)
 
 
 def to_number(cell: Any) -> float | None:
-    """The number that a cell holds or spells, or None."""
+    """The number that a cell holds or spells, or None; true is 1 and false 0, in any case."""
+    if isinstance(cell, str) and cell.strip().lower() in TRUTH:
+        return TRUTH[cell.strip().lower()]
     spelled = isinstance(cell, str) and "_" not in cell  # Python reads 1_000, tables do not
-    if not spelled and not isinstance(cell, (numbers.Real, np.bool_)):
+    if not spelled and not isinstance(cell, (numbers.Number, np.bool_)):  # Decimal is no Real
         return None
     try:
         return float(cell)
-    except ValueError:
+    except (TypeError, ValueError):  # a complex one, a text
         return None
     except OverflowError:  # of an integer
         return math.inf
@@ -191,16 +205,18 @@ def number_in(name: str, i: int, cell: Any) -> float | None:
     value = None if is_gap(cell) else to_number(cell)
     if value is None and not is_gap(cell):
         raise ValueError(f"the column {name!r} holds numbers, but row {i + 1} has {cell!r}.")
-    if value is not None and math.isinf(value):
-        raise ValueError(f"the column {name!r} holds {cell!r} in row {i + 1}, which is infinite.")
+    if value is not None and abs(value) > LARGEST:
+        why = "infinite" if math.isinf(value) else "too large to compute with"
+        raise ValueError(f"the column {name!r} holds {cell!r} in row {i + 1}, which is {why}.")
     return value
 
 
 def text_of(cell: Any) -> str:
-    """A cell as the text of a category; 3.0 is 3, as a column with gaps holds it."""
-    if isinstance(cell, float) and cell.is_integer():
+    """A cell as the text of a category; 3.0 is 3, as a column with gaps holds and writes it."""
+    if isinstance(cell, (float, np.floating)) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip()
+    text = str(cell).strip()
+    return text.partition(".")[0] if WHOLE.fullmatch(text) else text
 
 
 def columns_of(table: Any) -> dict[str, list[Any]]:
@@ -213,8 +229,8 @@ def columns_of(table: Any) -> dict[str, list[Any]]:
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"two columns of the table have the name {twice!r}.")
     elif isinstance(table, (list, tuple)) and all(isinstance(row, Mapping) for row in table):
-        names = list(table[0]) if table else []
-        columns = {str(name): [row.get(name) for row in table] for name in names}
+        every = dict.fromkeys(name for row in table for name in row)  # a row may lack some
+        columns = {str(name): [row.get(name) for row in table] for name in every}
     else:
         raise TypeError(
             "a table must be a list of rows, each a dict, or a dict of columns, or a frame; got "
@@ -232,6 +248,11 @@ def cells_of(values: Any) -> list[Any]:
     """A column as a list of Python's own values."""
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
         raise TypeError(f"a column must hold a value for each row, got {values!r}.")
+    if getattr(values, "ndim", 1) != 1:
+        raise ValueError(
+            "a column must hold one value for each row, got an array of shape "
+            f"{show(values.shape)}."
+        )
     return list(values.tolist() if hasattr(values, "tolist") else values)
 
 
@@ -250,9 +271,13 @@ def _kind(name: str, cells: list[Any]) -> str:
             number_in(name, i, cell)  # raises for infinities
         return f"{DROPPED}: it numbers the rows" if _counts_rows(values, cells) else NUMBER
     if len(texts) > max(len(held) / 2, 2) or len(texts) > MAX_CATEGORIES:
-        odd = next(c for c, value in zip(held, values, strict=True) if value is None)
-        beside = f", {odd!r} among them beside numbers" if spelled > len(held) / 2 else ""
-        return f"{DROPPED}: it has {len(texts)} different texts in {len(held)} rows{beside}"
+        others = [c for c, value in zip(held, values, strict=True) if value is None]
+        what = ""
+        if spelled > len(held) / 2:
+            what = f", {others[0]!r} among them beside numbers"
+        elif all(NEARLY.fullmatch(str(cell)) for cell in others):
+            what = "; a number is written as 1234.5"
+        return f"{DROPPED}: it has {len(texts)} different texts in {len(held)} rows{what}"
     return CATEGORY
 
 

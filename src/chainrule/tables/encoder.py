@@ -28,7 +28,8 @@ class TableEncoder:
     """Make arrays of a table: numbers as they are, categories as one-hot, gaps as a column more.
 
     `fit` learns from the training rows: of a column of numbers its median, which fills gaps; of a
-    column of texts its categories. Where training rows had gaps, a further feature says so.
+    column of texts its categories. Where training rows had gaps, a further feature says so. A
+    number that is the same in all of them is left out, or a category where there are gaps beside.
 
     A category that training did not have becomes zeros in all of the column's features; `unseen`
     tells which those are. Features are not standardized: `chainrule.Standardizer` does that, inside
@@ -84,8 +85,8 @@ class TableEncoder:
         Raises
         ------
         TypeError, ValueError
-            For no rows, no column of use (each is told with its reason), numbers that are
-            infinite, and what is no number in a column that was said to hold numbers.
+            For no rows, no column of use (each is told with its reason), numbers that are infinite
+            or too large, and what is no number in a column that was said to hold numbers.
         """
         table = columns_of(table)
         others = {name: cells for name, cells in table.items() if name not in self.kinds}
@@ -120,7 +121,7 @@ class TableEncoder:
         Raises
         ------
         TypeError, ValueError
-            For columns that are missing, and texts or infinities where numbers were.
+            For columns that are missing, and what is no number where numbers were.
         """
         table = self._own(table)
         parts = []
@@ -204,12 +205,17 @@ def _learn(name: str, kind: str, cells: list[Any]) -> dict[str, Any] | str:
     held = [cell for cell in cells if not is_gap(cell)]
     if not held:
         return "it is empty in the training rows"
-    column = {"name": name, "kind": kind, "gaps": len(held) < len(cells)}
+    gaps = len(held) < len(cells)
+    column = {"name": name, "kind": kind, "gaps": gaps}
     if kind == CATEGORY:
         return column | {"categories": sorted(set(map(text_of, held)))}
     found = [number_in(name, i, cell) for i, cell in enumerate(cells)]
-    half = [value / 2 for value in found if value is not None]  # for the sum of the middle two
-    return column | {"fill": 2 * float(np.median(half))}
+    values = [value for value in found if value is not None]
+    if min(values) == max(values):  # its weight would stay as drawn, and meet any size
+        if not gaps:
+            return f"every training row has {held[0]!r}"
+        return column | {"kind": CATEGORY, "categories": [text_of(held[0])]}
+    return column | {"fill": float(np.median(values))}
 
 
 def _check_column(column: Any) -> None:

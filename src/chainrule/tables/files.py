@@ -13,7 +13,9 @@ from .columns import to_number
 
 SEPARATORS = ",;\t"
 LOOK = 50  # lines, to find the separator
-DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")
+MARKED = re.compile(r"[+-]?\d*[.,]\d+(?:[eE][+-]?\d+)?")  # a number with a point or a comma
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 
 
 def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
@@ -22,8 +24,8 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     The file is UTF-8, with or without a byte order mark. Fields are separated by commas, semicolons
     or tabs: by that which gives the first lines one number of fields, and most of them. They may be
     quoted, and hold separators and line ends then. Between semicolons 3,5 is the number 3.5. Spaces
-    round a field and empty lines are left out. A column without a name is called after its
-    position, as "column 1".
+    round a field and empty lines are left out, and so is Excel's first line ``sep=;``, which
+    tells the separator. A column without a name is called after its position, as "column 1".
 
     Parameters
     ----------
@@ -39,7 +41,9 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
         What the operating system refuses, such as a missing file.
     ValueError
         For a file that is empty, binary, not in UTF-8 or without rows; for column names that are
-        numbers or stand twice; for a line with more or fewer fields than the header.
+        numbers or stand twice; for a line with more or fewer fields than the header; and, but
+        between commas, for a column of numbers of which nobody can tell what the marks in them
+        mean, as 3,5 beside 3.5, or 1.234 beside 999, which may be thousands.
 
     Examples
     --------
@@ -60,6 +64,8 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
     with open(path, "rb") as file:
         text = _text(os.fsdecode(path), file.read())
     name = repr(os.fsdecode(path))
+    told = SEPARATOR_LINE.match(text)
+    text = text[told.end() :] if told else text
 
     def lines(separator: str) -> Any:
         source = io.StringIO(text, newline="")
@@ -72,7 +78,7 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
                 counts += [len(row)] if any(row) else []
         return len(set(counts)) == 1 and counts[0] > 1, counts[0] if counts else 0
 
-    separator = max(SEPARATORS, key=fits)
+    separator = told[1] if told else max(SEPARATORS, key=fits)
     reader = lines(separator)
     rows: list[dict[str, str]] = []
     header: list[str] = []
@@ -86,19 +92,42 @@ def read_csv(path: str | os.PathLike[str]) -> list[dict[str, str]]:
                 continue
             if len(cells) != len(header):
                 raise ValueError(
-                    f"{name}, line {reader.line_num}: {len(cells)} fields, where the header has "
-                    f"{len(header)}, separated by {separator!r}."
+                    f"{name}, line {reader.line_num + bool(told)}: {len(cells)} fields, where the "
+                    f"header has {len(header)}, separated by {separator!r}."
                 )
-            if separator == ";":
-                cells = [c.replace(",", ".") if DECIMAL_COMMA.fullmatch(c) else c for c in cells]
             rows.append(dict(zip(header, cells, strict=True)))
     except csv.Error as error:
         raise ValueError(
-            f"{name}, line {reader.line_num}: the quotes do not fit ({error})."
+            f"{name}, line {reader.line_num + bool(told)}: the quotes do not fit ({error})."
         ) from None
     if not rows:
         raise ValueError(f"{name} has a header and no rows.")
+    if separator != ",":
+        for column in header:
+            _read_commas(name, column, rows, separator == ";")
     return rows
+
+
+def _read_commas(path: str, column: str, rows: list[dict[str, str]], decimal: bool) -> None:
+    """Write the decimal commas of a column as points; refuse marks that may mean two things."""
+    marked = [row[column] for row in rows if MARKED.fullmatch(row[column])]
+    commas = [cell for cell in marked if "," in cell]
+    points = [cell for cell in marked if "." in cell]
+    plain = [row[column] for row in rows if row[column].isdecimal()]
+    beside = None
+    if commas and points:
+        beside = commas[0], points[0]
+    elif marked and plain and all(map(THOUSANDS.fullmatch, marked)) and max(map(len, plain)) < 4:
+        beside = marked[0], plain[0]  # without a mark there are only numbers below 1,000
+    if beside:
+        raise ValueError(
+            f"{path}: the column {column!r} holds {beside[0]!r} beside {beside[1]!r}, so that its "
+            "marks may stand for fractions or thousands; write the numbers as 1234.5."
+        )
+    if commas and decimal:
+        for row in rows:
+            if MARKED.fullmatch(row[column]):
+                row[column] = row[column].replace(",", ".")
 
 
 def _text(path: str, data: bytes) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from ..errors import as_numbers, listed, show
 
+WIDTH = 80  # of all names side by side
+
 
 def class_report(counts: Any, names: Sequence[str] | None = None) -> str:
     """Return a confusion matrix as lines of text, with recall and precision in per cent.
@@ -20,7 +22,8 @@ def class_report(counts: Any, names: Sequence[str] | None = None) -> str:
     counts : array (C, C)
         C[i, j] rows of class i were predicted as j, as `inspection.confusion_matrix` gives them.
     names : sequence of str, optional
-        Of the classes; if not given, their indices.
+        Of the classes; if not given, their indices. Names that are too long to stand side by side
+        are numbered, and the columns have the numbers.
 
     Raises
     ------
@@ -42,10 +45,14 @@ def class_report(counts: Any, names: Sequence[str] | None = None) -> str:
     labels = list(map(str, range(len(table)) if names is None else listed("names", names)))
     if len(labels) != len(table):
         raise ValueError(f"class_report: {len(table)} classes, but {len(labels)} names.")
+    heads = labels = [" ".join(label.split()) for label in labels]
+    if names is not None and sum(map(len, heads)) > WIDTH:
+        heads = [str(k) for k in range(len(labels))]
+        labels = [f"{k} {label}" for k, label in zip(heads, labels, strict=True)]
     hits = table.diagonal()
     recall, precision = _per_cent(hits, table.sum(axis=1)), _per_cent(hits, table.sum(axis=0))
-    lines = [["", *labels, "recall"]]
-    lines += [[name, *(f"{n:g}" for n in row), r]
+    lines = [["", *heads, "recall"]]
+    lines += [[name, *(f"{n:.9g}" for n in row), r]
               for name, row, r in zip(labels, table, recall, strict=True)]  # fmt: skip
     lines.append(["precision", *precision, ""])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
