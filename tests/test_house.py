@@ -49,7 +49,9 @@ ARROWS = {
     "sources": BASE | {"border", "data"},
     "steps": BASE | {"backprop"},
     "packing": BASE,
-    "files": BASE | {"layer", "parameters", "packing"},
+    "archive": BASE,
+    "described": BASE | {"layer", "parameters"},
+    "files": BASE | {"layer", "parameters", "packing", "archive", "described"},
     # a run of fit, written and read; loaded when it is wanted
     "resuming": BASE | {"files", "model", "callbacks", "history", "parameters", "sources"},
     "training": BASE

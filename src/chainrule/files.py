@@ -10,26 +10,35 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import inspect
 import json
 import math
 import os
 import re
 import secrets
+import stat
 import tempfile
-import zipfile
+import warnings
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from .archive import MAX_MEMBERS, Archive
+from .described import (
+    MAX_LAYERS,
+    build_layers,
+    check_metadata,
+    describe_layers,
+    entry,
+    read_json,
+)
 from .errors import show
-from .layer import Layer, registry
 from .packing import KINDS, pack, unpack
-from .parameters import unique
+from .parameters import unique, walk
 
 if TYPE_CHECKING:
     from ._types import Array
+    from .layer import Layer
     from .model import Model
 
 FORMAT = 1
@@ -39,7 +48,8 @@ RUN_FORMAT = 1
 HEADER = 128  # bytes before the numbers of an array of one axis, as NumPy writes them
 MAX_HEADER = 4096
 MAX_DESCRIPTION = 16 << 20  # bytes
-MAX_LEVELS = 50  # of lists and dicts in metadata
+MAX_AXES = 64  # of an array
+MAX_REASON = 2000  # characters of a sentence that may quote the file
 
 AnyModel = TypeVar("AnyModel", bound="Model")
 
@@ -54,6 +64,11 @@ def save(
     text = _as_bytes("Model.save: layers and metadata", describe(model))
     arrays = {DESCRIPTION: text, **model.named_parameters(), **model.named_buffers()}
     arrays |= members or {}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    standings = sum(1 for _ in walk(model.layers))
+    for what, n, most in ("layers", standings, MAX_LAYERS), ("arrays", len(arrays), MAX_MEMBERS):
+        if n > most:  # such a file could not be loaded
+            raise ValueError(f"Model.save: a file holds {most} {what} at most, this model has {n}.")
     replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
 
@@ -66,9 +81,9 @@ def describe(model: Model) -> dict[str, Any]:
         "chainrule": __version__,
         "dtype": model.dtype.name,
         "seed": model.seed,
-        "layers": _plain(None, "layers", model.layers, {}, ""),
+        "layers": describe_layers(model.layers),
         "frozen": [name for name, layer in unique(model.layers).items() if not layer._trainable],
-        "metadata": _check_metadata("Model.save: metadata", model.metadata),
+        "metadata": check_metadata("Model.save: metadata", model.metadata),
     }
 
 
@@ -97,7 +112,22 @@ def _as_bytes(what: str, description: dict[str, Any]) -> Array:
 
 def load(cls: type[AnyModel], path: str | os.PathLike[str]) -> AnyModel:
     """Build the model of a file; whatever is wrong with the file is a `ValueError`."""
-    return load_run(cls, path, wanted=False)[0]
+    model, _ = load_run(cls, path, wanted=False)
+    warn_of_gaps(model, path, stacklevel=4)
+    return model
+
+
+def warn_of_gaps(model: Model, path: Any, stacklevel: int) -> None:
+    """Warn of parameters and buffers that hold NaN or infinities, by name."""
+    arrays = {**model.named_parameters(), **model.named_buffers()}
+    gaps = {name: np.sum(~np.isfinite(array)) for name, array in arrays.items()}
+    found = [f"{name} ({n} of {arrays[name].size})" for name, n in gaps.items() if n]
+    if found:
+        warnings.warn(
+            f"{os.fsdecode(path)!r} holds numbers that are NaN or infinite, in {len(found)} of "
+            f"{len(arrays)} arrays: {', '.join(found[:10])}{', ...' if len(found) > 10 else ''}.",
+            stacklevel=stacklevel,
+        )
 
 
 def load_run(
@@ -105,63 +135,136 @@ def load_run(
 ) -> tuple[AnyModel, dict[str, Any] | None]:
     """As `load`, with the parts of the run; None for a model's file, or if they are not wanted."""
     path = check_path(path)
-    with open(path, "rb") as file:  # what the operating system refuses stays an OSError
+    mode = os.stat(path).st_mode  # what the operating system refuses stays an OSError
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for a writer
+        raise ValueError(
+            f"{path!r} is not a model file that can be loaded: it is a device or a pipe."
+        )
+    with open(path, "rb") as file:
         try:
             return _load(cls, file, wanted)
-        except Exception as error:  # damaged archives and headers fail in many ways
+        except Exception as error:  # own layers' constructors fail in many ways
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a bad offset
                 raise
-            raise ValueError(f"{path!r} is not a model file that can be loaded: {error}") from error
+            reason = reason_of(error)
+            raise ValueError(
+                f"{path!r} is not a model file that can be loaded: {reason}"
+            ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """A sentence for an error; of those that quote much of the file, the beginning."""
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is."
+    if isinstance(error, RecursionError):
+        return "its description is nested too deep."
+    if isinstance(error, KeyError):
+        return f"{error} is missing in it."
+    plain = isinstance(error, (TypeError, ValueError)) and str(error)
+    reason = str(error) if plain else repr(error)
+    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
 
 
 def _load(
     cls: type[AnyModel], file: IO[bytes], run_wanted: bool
 ) -> tuple[AnyModel, dict[str, Any] | None]:
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        sizes = {member.filename.removesuffix(".npy"): member.file_size for member in members}
-        if len(sizes) != len(members):
-            raise ValueError("two of its members have one name.")
-        if DESCRIPTION not in sizes:
-            raise ValueError("it has no description of a model.")
-        if min(member.header_offset for member in members) or not _ends_as_archive(file):
-            raise ValueError("there are bytes before or behind the archive.")
-        description = _read_description(archive, DESCRIPTION, sizes)
-        layers, dtype, seed = _check(description)
-        metadata = _check_metadata("metadata", description.get("metadata", {}))
-        run, beside = _check_run(archive, sizes)
-        _fill(layers, dtype, sizes, archive, beside)
-        if run is not None and run_wanted:
-            arrays = [_read(archive, name, shape, kind) for name, (shape, kind) in beside.items()]
-            run = {name: unpack(part, arrays) for name, part in run.items()}
+    archive = Archive(file)
+    if DESCRIPTION not in archive.members:
+        raise ValueError("it has no description of a model.")
+    description = _read_description(archive, DESCRIPTION)
+    layers, dtype, seed = _check(description)
+    metadata = check_metadata("metadata", description.get("metadata", {}))
+    run, beside = _check_run(archive, description.get("chainrule"))
+    _fill(layers, dtype, archive, beside)
+    if run is not None and run_wanted:
+        arrays = [archive.read(name, shape, kind) for name, (shape, kind) in beside.items()]
+        taken: set[int] = set()
+        run = {name: unpack(part, arrays, taken) for name, part in run.items()}
     model = cls(*layers, seed=seed, dtype=dtype)
     model.metadata = metadata
     return model, run if run_wanted else None
 
 
-def _read_description(archive: zipfile.ZipFile, name: str, sizes: dict[str, int]) -> Any:
-    if sizes[name] > MAX_DESCRIPTION:
-        raise ValueError(f"its description is larger than {MAX_DESCRIPTION} bytes.")
-    return json.loads(_read(archive, name, (sizes[name] - HEADER,), "uint8").tobytes())
+def _read_description(archive: Archive, name: str) -> dict[str, Any]:
+    """The JSON of a member: an object, and strictly as JSON is defined."""
+    size = archive.members[name].size - HEADER
+    if not 0 < size <= MAX_DESCRIPTION - HEADER:
+        raise ValueError(f"its description {name} takes {size} bytes, of 1 to {MAX_DESCRIPTION}.")
+    text = archive.read(name, (size,), "uint8").tobytes()
+    return read_json(name, text)
+
+
+def _check_format(what: str, found: Any, known: int, version: Any) -> None:
+    if type(found) is not int or found < 1:
+        raise ValueError(f"its {what} is {found!r}.")
+    if found > known:
+        raise ValueError(
+            f"it has {what} {found}, this version reads up to {known}; it takes chainrule "
+            f"{version} or later."
+        )
 
 
 def _check_run(
-    archive: zipfile.ZipFile, sizes: dict[str, int]
+    archive: Archive, version: Any
 ) -> tuple[dict[str, Any] | None, dict[str, tuple[tuple[int, ...], str]]]:
     """The parts of a run as they are described, and the arrays that belong to them."""
-    if RUN not in sizes:
+    if RUN not in archive.members:
         return None, {}
-    run = _read_description(archive, RUN, sizes)
-    if run["format"] != RUN_FORMAT:
-        raise ValueError(f"its run has format {run['format']!r}, expected {RUN_FORMAT}.")
+    run = _read_description(archive, RUN)
+    _check_format("run's format", run.get("format"), RUN_FORMAT, version)
     arrays = {}
-    for i, (kind, shape) in enumerate(run["arrays"]):
-        if not re.fullmatch(rf"[<>|][{KINDS}]\d\d?", kind):
+    for i, pair in enumerate(entry(run, "arrays", list, RUN)):
+        if type(pair) is not list or len(pair) != 2 or type(pair[1]) is not list:
+            raise ValueError(f"its array {RUN}/{i} is described as {pair!r}.")
+        kind, shape = pair
+        if type(kind) is not str or not re.fullmatch(rf"[<>|][{KINDS}]\d\d?", kind):
             raise ValueError(f"its array {RUN}/{i} is described as {kind!r}.")
-        if not all(type(size) is int and size >= 0 for size in shape):
+        if len(shape) > MAX_AXES or not all(type(n) is int and 0 <= n < 2**63 for n in shape):
             raise ValueError(f"its array {RUN}/{i} is described with the shape {shape}.")
         arrays[f"{RUN}/{i}"] = (tuple(shape), kind)
-    return dict(run["parts"]), arrays
+    return entry(run, "parts", dict, RUN), arrays
+
+
+def _check(description: dict[str, Any]) -> tuple[list[Layer], str, int]:
+    """Build the layers of a description, after a look at its version."""
+    _check_format("format", description.get("format"), FORMAT, description.get("chainrule"))
+    dtype, seed = description.get("dtype"), description.get("seed")
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"its dtype is {dtype!r}.")
+    if type(seed) is not int or seed < 0:
+        raise ValueError(f"its seed is {seed!r}.")
+    described, frozen = (entry(description, key, list, DESCRIPTION) for key in ("layers", "frozen"))
+    return build_layers(described, frozen), dtype, seed
+
+
+def _fill(
+    layers: list[Layer],
+    dtype: str,
+    archive: Archive,
+    beside: Mapping[str, tuple[tuple[int, ...], str]],
+) -> None:
+    """Give the layers their arrays, once all names and sizes have been found right."""
+    wanted: dict[str, tuple[Layer, str, tuple[int, ...]]] = {}
+    for name, layer in unique(layers).items():
+        for key, shape in (layer.parameter_shapes | layer.buffer_shapes).items():
+            wanted[name + key] = (layer, key, shape)
+    found = archive.members
+    names = {*wanted, *beside, DESCRIPTION} | found.keys() & {RUN}
+    if names != found.keys():
+        raise ValueError(
+            f"arrays are missing or too many: missing {sorted(names - found.keys())}, unknown "
+            f"{sorted(found.keys() - names)}."
+        )
+    arrays = {name: (shape, dtype) for name, (_, _, shape) in wanted.items()} | dict(beside)
+    for name, (shape, kind) in arrays.items():
+        size = math.prod(shape) * np.dtype(kind).itemsize if len(shape) <= MAX_AXES else 0
+        if len(shape) > MAX_AXES or not 0 < found[name].size - size <= MAX_HEADER:
+            raise ValueError(f"its array {name} has not the size that {show(shape)} takes.")
+    for name, (layer, key, shape) in wanted.items():
+        layer.put_array(key, archive.read(name, shape, dtype))
+
+
+# ---- on the disk ---------------------------------------------------------------------------------
 
 
 def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> None:
@@ -169,13 +272,17 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> 
     given = check_path(path)
     path = os.path.realpath(given)
     temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.tmp")
+    mode = _mode(path, given)
     try:
-        with open(temporary, "xb") as file:
+        # never readable, not even half written, by those who may not read the earlier file
+        with open(
+            temporary, "xb", opener=lambda p, f: os.open(p, f, 0o666 if mode is None else mode)
+        ) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        if os.path.exists(path):
-            os.chmod(temporary, os.stat(path).st_mode & 0o7777)
+        if mode is not None:
+            os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -183,14 +290,40 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> 
         if isinstance(error, OSError) and error.errno is not None:
             error.filename, error.filename2 = given, None  # not the temporary one's
         raise
+    with contextlib.suppress(OSError):  # the move itself; Windows opens no folder
+        folder = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _mode(path: str, given: str) -> int | None:
+    """The permissions of an earlier file; what a plain `open` would not write to is refused."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        error.filename = given
+        raise
+    number = 0
+    if stat.S_ISDIR(mode):
+        number = errno.EISDIR
+    elif not stat.S_ISREG(mode):  # a device or a pipe, which must not be replaced by a file
+        number = errno.EINVAL
+    elif not os.access(path, os.W_OK):
+        number = errno.EACCES
+    if number:
+        raise OSError(number, os.strerror(number), given)
+    return stat.S_IMODE(mode)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Let the operating system refuse now what it would refuse when a file is written."""
     given = check_path(path)
     target = os.path.realpath(given)
-    if os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), given)
+    _mode(target, given)
     try:
         with tempfile.TemporaryFile(dir=os.path.dirname(target)):
             pass
@@ -203,178 +336,6 @@ def check_path(path: Any) -> str:
     """Return a path as text; refuse what is none."""
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"expected the path of a model file, got {path!r}.")
-    return os.fsdecode(path)
-
-
-# ---- layers as JSON ------------------------------------------------------------------------------
-
-
-def _describe(layer: Layer, seen: dict[int, str], name: str) -> dict[str, Any]:
-    """Class and arguments of a layer; one that stood before is named by its first position."""
-    if id(layer) in seen:
-        return {"same_as": seen[id(layer)]}
-    seen[id(layer)] = name
-    if registry.get(type(layer).__name__) is not type(layer):
-        raise TypeError(
-            f"{layer!r} cannot be saved: its class is not registered. Decorate it with "
-            "@chainrule.register_layer."
-        )
-    arguments = {
-        key: _plain(layer, key, value, seen, f"{name}.{key}")
-        for key, value in layer.constructor_arguments().items()
-        if not layer.is_initializer(value)  # that has done its work: the values are saved
-    }
-    return {"class": type(layer).__name__, "arguments": arguments}
-
-
-def _plain(layer: Any, key: str, value: Any, seen: dict[int, str], name: str) -> Any:
-    """Return a value that JSON holds, layers described, or refuse it."""
-    if isinstance(value, Layer):
-        return _describe(value, seen, name)
-    if isinstance(value, (list, tuple)):
-        return [_plain(layer, key, item, seen, f"{name}.{i}") for i, item in enumerate(value)]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    raise TypeError(
-        f"{layer!r} cannot be saved: its argument {key} is a {type(value).__name__}; a file holds "
-        "numbers, texts, booleans, None, layers, and lists of these."
-    )
-
-
-def _check_metadata(what: str, value: Any) -> dict[str, Any]:
-    """Return metadata that JSON gives back as it is; refuse anything else."""
-    if not isinstance(value, dict):
-        raise TypeError(f"{what} must be a dict, got {value!r}.")
-    _check_json(what, value, MAX_LEVELS)
-    return value
-
-
-def _check_json(what: str, value: Any, levels: int) -> None:
-    """Refuse what JSON cannot hold, or would give back as something else."""
-    if levels < 0:
-        raise TypeError(f"{what.partition('[')[0]} is nested more than {MAX_LEVELS} deep.")
-    if type(value) is dict:
-        for key, item in value.items():
-            if type(key) is not str:
-                raise TypeError(f"{what}: keys must be texts, got {key!r}.")
-            _check_json(f"{what}[{key!r}]", item, levels - 1)
-    elif type(value) is list:
-        for i, item in enumerate(value):
-            _check_json(f"{what}[{i}]", item, levels - 1)
-    elif type(value) is float and not math.isfinite(value):
-        raise TypeError(f"{what} is {value}, which JSON has no number for; write None or a text.")
-    elif value is not None and type(value) not in (bool, int, float, str):
-        raise TypeError(
-            f"{what} is a {type(value).__name__}; a file holds dicts, lists, texts, numbers, "
-            "booleans and None. Arrays and NumPy's numbers become such by .tolist()."
-        )
-
-
-def _check(description: Any) -> tuple[list[Layer], str, int]:
-    """Build the layers of a description, after a look at its version."""
-    if not isinstance(description, dict):
-        raise ValueError("its description is none of chainrule's.")
-    version, dtype, seed = (description.get(key) for key in ("format", "dtype", "seed"))
-    if type(version) is not int or version < 1:
-        raise ValueError(f"its format is {version!r}.")
-    if version > FORMAT:
-        raise ValueError(
-            f"it has format {version}, this version reads up to {FORMAT}; it takes "
-            f"chainrule {description.get('chainrule')} or later."
-        )
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"its dtype is {dtype!r}.")
-    if type(seed) is not int:
-        raise ValueError(f"its seed is {seed!r}.")
-    layers = list(_value(description["layers"], {}, ""))
-    by_name = unique(layers)
-    for name in description["frozen"]:
-        by_name[name].__dict__["_trainable"] = False
-    return layers, dtype, seed
-
-
-def _value(described: Any, built: dict[str, Layer], name: str) -> Any:
-    """The value of a description; JSON has one kind of list, and arguments are tuples."""
-    if isinstance(described, dict):
-        return _build(described, built, name)
-    if isinstance(described, list):
-        return tuple(_value(item, built, f"{name}.{i}") for i, item in enumerate(described))
-    return described
-
-
-def _build(entry: dict[str, Any], built: dict[str, Layer], name: str) -> Layer:
-    """Build a layer from its registered name and plain arguments."""
-    if "same_as" in entry:
-        return built[entry["same_as"]]
-    kind = _registered_layer(entry["class"])
-    arguments = {k: _value(v, built, f"{name}.{k}") for k, v in entry["arguments"].items()}
-    positional: tuple[Any, ...] = ()
-    for parameter in inspect.signature(kind).parameters.values():
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            positional = arguments.pop(parameter.name, ())
-    built[name] = layer = kind(*positional, **arguments)
-    return layer
-
-
-def _ends_as_archive(file: IO[bytes]) -> bool:
-    """Whether the record that ends an archive, of 22 bytes without a comment, ends the file."""
-    file.seek(-22, os.SEEK_END)
-    return file.read(4) == b"PK\x05\x06"
-
-
-def _read(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: str) -> Array:
-    """Read one array, once its header tells what is expected; never more, never a pickle."""
-    with archive.open(f"{name}.npy") as member:
-        if np.lib.format.read_magic(member) != (1, 0):
-            raise ValueError(f"its array {name} has another version of NumPy's format.")
-        found, fortran, kind = np.lib.format.read_array_header_1_0(member)
-        if found != shape or kind != np.dtype(dtype) or fortran:
-            raise ValueError(
-                f"its array {name} is {kind} of shape {show(found)}, expected {dtype} of shape "
-                f"{show(shape)}."
-            )
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        data = member.read(size)
-        if len(data) != size or member.read(1):
-            raise ValueError(f"its array {name} has not the length that its shape tells.")
-    return np.frombuffer(data, dtype).reshape(shape).copy()
-
-
-def _fill(
-    layers: list[Layer],
-    dtype: str,
-    sizes: dict[str, int],
-    archive: zipfile.ZipFile,
-    beside: Mapping[str, tuple[tuple[int, ...], str]],
-) -> None:
-    """Give the layers their arrays, once all names and sizes have been found right."""
-    wanted: dict[str, tuple[Layer, str, tuple[int, ...]]] = {}
-    for name, layer in unique(layers).items():
-        for key, shape in layer.parameter_shapes.items():
-            wanted[name + key] = (layer, key, shape)
-        for key, array in layer.own_buffers().items():
-            wanted[name + key] = (layer, key, array.shape)
-    names = {*wanted, *beside, DESCRIPTION} | sizes.keys() & {RUN}
-    if names != sizes.keys():
-        raise ValueError(
-            f"arrays are missing or too many: missing {sorted(names - sizes.keys())}, unknown "
-            f"{sorted(sizes.keys() - names)}."
-        )
-    arrays = {name: (shape, dtype) for name, (_, _, shape) in wanted.items()} | dict(beside)
-    for name, (shape, kind) in arrays.items():
-        if not 0 < sizes[name] - math.prod(shape) * np.dtype(kind).itemsize <= MAX_HEADER:
-            raise ValueError(f"its array {name} has not the size that {show(shape)} takes.")
-    for name, (layer, key, shape) in wanted.items():
-        layer.put_array(key, _read(archive, name, shape, dtype))
-
-
-def _registered_layer(name: str) -> type[Layer]:
-    """The class of a name in a file, or a `ValueError` that says how to register it."""
-    if name not in registry:
-        raise ValueError(
-            f"The layer {name!r} is not known here. If it is your own, decorate its class with "
-            "@chainrule.register_layer before loading."
-        )
-    return registry[name]
+    if "\0" in (text := os.fsdecode(path)):
+        raise ValueError(f"expected the path of a file, got {path!r}, with a NUL in it.")
+    return text

@@ -73,11 +73,11 @@ class Layer:
 
     rng: np.random.Generator
     _parameters: dict[str, tuple[tuple[int, ...], Initializer]]
-    _buffers: dict[str, tuple[int, ...]]
+    _buffers: dict[str, tuple[tuple[int, ...], float]]
     _drawn_from_system: set[str]
     _model: weakref.ref[Any] | None
     _trainable: bool
-    # The layers inside this one. Containers have some; everything that walks a tree reads this.
+    # The layers inside this one; everything that walks a tree reads this.
     children: tuple[Layer, ...] = ()
     nesting_depth: int = 0
     # Which parameters are weights, and the axis that the weights of one unit lie along, as in
@@ -94,7 +94,7 @@ class Layer:
     def __init__(self) -> None:
         self.__dict__.update(
             _parameters={},  # name: (shape, initializer)
-            _buffers={},  # name: shape
+            _buffers={},  # name: (shape, its first number, if that stands throughout)
             _drawn_from_system=set(),  # parameters whose values no seed repeats
             _model=None,  # weak reference to the model that this layer belongs to
             _trainable=True,
@@ -149,23 +149,23 @@ class Layer:
         if self.owner_model is not None:
             raise ValueError(f"{kind}: {name} must be declared before a model takes the layer.")
         if not isinstance(shape, (tuple, list)):
-            raise TypeError(
-                f"{kind}: the shape of {name} must be a tuple, as in (3,), got {shape!r}."
-            )
+            what = f"the shape of {name} must be a tuple, as in (3,)"
+            raise TypeError(f"{kind}: {what}, got {shape!r}.")
         shape = tuple(check_count(kind, f"each size of {name}", size, low=0) for size in shape)
         if not callable(init):
-            raise TypeError(
-                f"{kind}: init must be a function (rng, shape, dtype) -> array such "
-                f"as chainrule.initializers.he_normal, got {init!r}."
-            )
+            be = "a function (rng, shape, dtype) -> array such as chainrule.initializers.he_normal"
+            raise TypeError(f"{kind}: init must be {be}, got {init!r}.")
         self._parameters[name] = (shape, init)
 
     def add_buffer(self, name: str, value: Array) -> None:
         """Declare an array that is kept and saved but not learned, with its first value."""
         self._check_new_name(name)
-        array = as_numbers(f"{type(self).__name__}: {name}", value).astype(np.float32)
-        self._buffers[name] = array.shape
-        self.__dict__[name] = array
+        array = as_numbers(f"{type(self).__name__}: {name}", value)
+        # one number throughout, as np.broadcast_to(0.0, n), takes no memory before it is looked at
+        later = array.ndim and array.size and not any(array.strides)
+        self._buffers[name] = array.shape, float(array.flat[0]) if later else 0.0
+        if not later:
+            self.__dict__[name] = array.astype(np.float32)
 
     @property
     def params(self) -> MutableMapping[str, Any]:
@@ -184,6 +184,11 @@ class Layer:
     def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the layer's own parameters, without drawing them."""
         return {name: shape for name, (shape, _) in self._parameters.items()}
+
+    @property
+    def buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the layer's own buffers, without making them."""
+        return {name: shape for name, (shape, _) in self._buffers.items()}
 
     @property
     def trainable(self) -> bool:
@@ -206,7 +211,7 @@ class Layer:
         return bool(self._parameters and self._trainable) or any(c.learns for c in self.children)
 
     def __getattr__(self, name: str) -> Any:
-        """Draw a parameter, or seed the generator, when it is first looked at."""
+        """Draw a parameter, make a buffer, or seed the generator, when first looked at."""
         if "_parameters" not in self.__dict__ and not name.startswith("__"):
             raise RuntimeError(f"{type(self).__name__}: call super().__init__() first.")
         if name == "rng":
@@ -216,6 +221,8 @@ class Layer:
             if not isinstance(init, constant):
                 self._drawn_from_system.add(name)
             self.__dict__[name] = self._draw(name, shape, init, np.float32)
+        elif name in self.__dict__.get("_buffers", ()):
+            self.__dict__[name] = np.full(*self._buffers[name], np.float32)
         else:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}.")
         return self.__dict__[name]
@@ -225,19 +232,16 @@ class Layer:
 
         A parameter that is set before it was drawn is float64 if it is set to a float64 array.
         """
-        if name in self._parameters:
-            shape = self._parameters[name][0]
-        elif name in self._buffers:
-            shape = self._buffers[name]
-        else:
+        if name not in self._parameters and name not in self._buffers:
             object.__setattr__(self, name, given)
             return
+        shape = (self._parameters.get(name) or self._buffers[name])[0]
         value = as_numbers(f"{self!r}: {name}", given)
         if value.shape != shape:
-            given_shape = show(value.shape)
-            raise ValueError(f"{self!r}: {name} must have shape {show(shape)}, got {given_shape}.")
-        if name in self.__dict__:
-            array = self.__dict__[name]
+            wanted, got = show(shape), show(value.shape)
+            raise ValueError(f"{self!r}: {name} must have shape {wanted}, got {got}.")
+        if name in self.__dict__ or name in self._buffers:
+            array = getattr(self, name)
             array[...] = cast(f"{self!r}: {name}", value, array.dtype)
         else:
             kept = isinstance(given, np.ndarray) and given.dtype == np.float64
@@ -254,7 +258,7 @@ class Layer:
     def _check_new_name(self, name: str) -> None:
         if not (isinstance(name, str) and name.isidentifier()) or hasattr(type(self), name):
             raise ValueError(f"{type(self).__name__}: {name!r} cannot name an array of a layer.")
-        if name in self._parameters or name in self.__dict__:
+        if name in {**self._parameters, **self._buffers, **self.__dict__}:
             raise ValueError(f"{type(self).__name__}: {name!r} is an attribute already.")
 
     def _draw(
@@ -275,7 +279,7 @@ class Layer:
 
     def own_buffers(self) -> dict[str, Array]:
         """The arrays of this layer's buffers, without those of layers inside it."""
-        return {name: self.__dict__[name] for name in self._buffers}
+        return {name: getattr(self, name) for name in self._buffers}
 
     def put_array(self, name: str, array: Array) -> None:
         """Let an array stand for a parameter or buffer, as it is."""
@@ -323,10 +327,9 @@ class Layer:
         for name, argument in inspect.signature(type(self)).parameters.items():
             if name != "rng" and argument.kind is not argument.VAR_KEYWORD:
                 if name not in self.__dict__:
-                    raise TypeError(
-                        f"{type(self).__name__} keeps no attribute {name!r}, so it cannot be saved:"
-                        f" write self.{name} = {name} in its __init__."
-                    )
+                    what = f"{type(self).__name__} keeps no attribute {name!r}"
+                    hint = f"write self.{name} = {name} in its __init__"
+                    raise TypeError(f"{what}, so it cannot be saved: {hint}.")
                 arguments.append((argument, self.__dict__[name]))
         return arguments
 
@@ -389,10 +392,8 @@ def register_layer(cls: LayerClass) -> LayerClass:
     if not (isinstance(cls, type) and issubclass(cls, Layer)):
         raise TypeError(f"register_layer takes a class derived from Layer, got {cls!r}.")
     name, known = cls.__name__, registry.get(cls.__name__)
-    if known is not None and (known.__module__, known.__qualname__) != (
-        cls.__module__,
-        cls.__qualname__,
-    ):
+    same = known and (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+    if known is not None and not same:
         raise ValueError(f"register_layer: {name} is taken by {known!r}; choose another name.")
     registry[name] = cls
     return cls

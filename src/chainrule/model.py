@@ -691,7 +691,7 @@ class Model:
             For a layer whose arguments a file cannot hold, or that is not registered; and for
             metadata that are no plain JSON (NaN is none).
         ValueError
-            For metadata of more than 16 MB.
+            For metadata of more than 16 MB, and more than 10,000 layers.
         OSError
             What the operating system refuses.
         """
@@ -703,7 +703,8 @@ class Model:
     def load(cls, path: str | os.PathLike[str]) -> Model:
         """Build the model of a file that `save` or a `Checkpoint` wrote.
 
-        Layers are built from the registered names alone; no code in a file is ever run.
+        Layers are built from the registered names alone; no code in a file is ever run. Numbers
+        that are NaN or infinite are loaded, with a warning that names them.
 
         Raises
         ------

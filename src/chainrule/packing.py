@@ -69,6 +69,8 @@ def _is_even(values: list[Any]) -> bool:
     if not values or not isinstance(values[0], (np.ndarray, np.generic)):
         return False
     first = values[0]
+    if not first.size:  # a list of any length would take no room in the file
+        return False
     if isinstance(first, np.ndarray) and not first.ndim:
         return False
     return all(
@@ -76,25 +78,53 @@ def _is_even(values: list[Any]) -> bool:
     )
 
 
-def unpack(described: Any, arrays: list[Array]) -> Any:
-    """The value of a description that `pack` made."""
-    if isinstance(described, list):
-        return [unpack(item, arrays) for item in described]
-    if not isinstance(described, dict):
-        return described
-    ((kind, content),) = described.items()
-    if kind == "dict":
-        return {unpack(k, arrays): unpack(v, arrays) for k, v in content}
-    if kind == "tuple":
-        return tuple(unpack(item, arrays) for item in content)
-    if kind == "float":
-        return float(content)
-    if kind == "array":
-        return arrays[content]
-    if kind == "scalar":
-        return arrays[content][()]
-    if kind == "floats":
-        return arrays[content].tolist()
-    if kind == "list":
-        return list(arrays[content])
-    raise ValueError(f"it holds a value of the kind {kind!r}.")
+def unpack(described: Any, arrays: list[Array], taken: set[int]) -> Any:
+    """The value of a description that `pack` made, or a `ValueError`.
+
+    `taken` grows by the arrays that belong to it. Each belongs to one value, so that what comes out
+    is not much larger than what went in.
+    """
+
+    def take(i: Any) -> Array:
+        if type(i) is not int or not 0 <= i < len(arrays) or i in taken:
+            raise ValueError(f"a value is array {i!r} of {len(arrays)}, or two values are.")
+        taken.add(i)
+        return arrays[i]
+
+    def outer(described: Any) -> Any:
+        if isinstance(described, list):
+            return [outer(item) for item in described]
+        if not isinstance(described, dict):
+            return described
+        if len(described) != 1:
+            raise ValueError(f"it holds a value of the kinds {sorted(described)}.")
+        ((kind, content),) = described.items()
+        if kind == "dict" and isinstance(content, list):
+            return _dict([outer(pair) for pair in content])
+        if kind == "tuple" and isinstance(content, list):
+            return tuple(map(outer, content))
+        if kind == "float" and content in ("inf", "-inf", "nan"):
+            return float(content)
+        if kind == "array":
+            return take(content)
+        if kind == "scalar" and not (array := take(content)).ndim:
+            return array[()]
+        if kind == "floats" and (array := take(content)).ndim == 1 and array.dtype == np.float64:
+            return array.tolist()
+        if kind == "list" and (array := take(content)).ndim and array.size:
+            return list(array)
+        raise ValueError(f"it holds a value of the kind {kind!r} that no run has.")
+
+    return outer(described)
+
+
+def _dict(pairs: list[Any]) -> dict[Any, Any]:
+    if not all(type(pair) is list and len(pair) == 2 for pair in pairs):
+        raise ValueError("it holds a dictionary that is no list of keys and values.")
+    try:
+        found = dict(pairs)
+    except TypeError:  # lists, which no key can be
+        raise ValueError("it holds a dictionary with a list for a key.") from None
+    if len(found) != len(pairs):
+        raise ValueError(f"it holds a key twice, among {list(found)}.")
+    return found

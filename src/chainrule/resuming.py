@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import json
+import numbers
 import os
 import re
 import zlib
@@ -16,7 +18,7 @@ import numpy as np
 
 from . import files
 from .callbacks import Callback, Checkpoint
-from .errors import show
+from .errors import check_number, show
 from .history import History
 from .model import Model
 from .parameters import unique
@@ -80,7 +82,8 @@ class Run:
         if self.checkpoints:
             self._members(0)
         for checkpoint in self.checkpoints:
-            files.check_writable(checkpoint.target)
+            for path in checkpoint.targets():
+                files.check_writable(path)
 
     def save(self, epoch: int) -> None:
         """Write the checkpoints that are due after this epoch, counted from 0."""
@@ -129,7 +132,7 @@ class Run:
         except OSError:
             raise
         except Exception as error:
-            reason = error if isinstance(error, (TypeError, ValueError)) else repr(error)
+            reason = files.reason_of(error)
             raise ValueError(
                 f"fit: the run in {self.path!r} cannot be resumed: {reason}"
             ) from error
@@ -148,6 +151,7 @@ class Run:
             seed = saved["split_seed"]
             if type(seed) is not int or seed < 0:
                 raise ValueError(f"its split_seed is {seed!r}.")
+        files.warn_of_gaps(self.saved_model, self.path, stacklevel=6)
         self.saved, self.split_seed = saved, seed
 
     def compare(
@@ -200,16 +204,20 @@ class Run:
         with self._resuming():
             done, ended, epochs = saved["done"], saved["ended"], saved["epochs"]
             figures = {name: list(values) for name, values in saved["figures"].items()}
-            if not all(type(n) is int for n in (done, *epochs)) or type(ended) is not bool:
+            counts = all(type(n) is int and n >= 0 for n in (done, *epochs))
+            if not counts or type(ended) is not bool:
                 raise ValueError("its epochs are not counts.")
+            if not all(type(v) is list for v in saved["figures"].values()):
+                raise ValueError("its figures are not lists.")
+            check_options(optimizer, saved["options"])
             for name, rng in drawn.items():
                 check_state(name, rng, saved["generators"][name])
-            for name, callback in self._named():
-                callback.load_state_dict(saved[name])
             try:
                 optimizer.load_state_dict(saved["optimizer"])
                 if hasattr(optimizer, "check"):
                     optimizer.check(model.parameters, model.gradients)
+                for name, callback in self._named():
+                    callback.load_state_dict(saved[name])
             except Exception:
                 optimizer.load_state_dict(before)
                 raise
@@ -259,6 +267,29 @@ def options(optimizer: Any) -> dict[str, Any]:
     }
 
 
+def check_options(optimizer: Any, given: Mapping[str, Any]) -> None:
+    """Refuse options of a file that this optimizer does not have, or of another kind."""
+    own = {name: value for name, value in options(optimizer).items() if not callable(value)}
+    if given.keys() != own.keys():
+        raise ValueError(f"the optimizer's options are {list(own)}, those saved {list(given)}.")
+    for name, value in given.items():
+        for number in value if type(value) is tuple else (value,):
+            if _kind(number) is float:
+                check_number("the optimizer", name, number)
+        if len({_kind(v) for v in (value, own[name]) if v is not None}) > 1:
+            raise ValueError(f"the optimizer's {name} is {own[name]!r}, that saved {value!r}.")
+    kind = type(optimizer)
+    if kind.__module__.startswith("chainrule."):  # its constructor knows the ranges
+        kind(**{k: given.get(k, getattr(optimizer, k)) for k in inspect.signature(kind).parameters})
+
+
+def _kind(value: Any) -> Any:
+    """The type of an option, `float` for every real number; of a tuple that of its items too."""
+    if type(value) is tuple:
+        return tuple(map(_kind, value))
+    return float if type(value) is not bool and isinstance(value, numbers.Real) else type(value)
+
+
 def fingerprint(source: Source | None, rows: Array | None) -> str:
     """Data as a text: how many rows, and a checksum of some of them; a stream cannot be seen."""
     if not isinstance(source, ArraySource):
@@ -296,6 +327,11 @@ def check_state(name: str, rng: np.random.Generator, state: Mapping[str, Any]) -
     kinds = [s["bit_generator"] for s in (state, trial.state)]
     if kinds[0] != kinds[1]:
         raise ValueError(f"{name} was drawn by {kinds[0]}, and is by {kinds[1]}.")
+    inner = state["state"]
+    for where, key, last in ((inner, "pos", 624), (state, "buffer_pos", 4)):
+        if key in where and (type(where[key]) is not int or not 0 <= where[key] <= last):
+            # NumPy would take it, and read from there: MT19937 has 624 numbers, Philox four
+            raise ValueError(f"the state of {name} is out of range.")
     trial.state = state
     if str(trial.state) != str(state):
         raise ValueError(f"the state of {name} is out of range.")

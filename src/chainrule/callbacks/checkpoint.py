@@ -98,6 +98,10 @@ class Checkpoint(Monitoring):
             self.best_epoch = epoch
             self.model.save(self._best_target)
 
+    def targets(self) -> list[str]:
+        """The files that will be written; training asks whether they can be."""
+        return [self.target, self._best_target] if self.keep_best else [self.target]
+
     def is_due(self, epoch: int) -> bool:
         """Whether the run is written after this epoch, counted from 0; training asks."""
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
@@ -108,4 +112,5 @@ class Checkpoint(Monitoring):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
+        self._check_epochs(best_epoch=state["best_epoch"])
         self.best_epoch = state["best_epoch"]

@@ -91,12 +91,14 @@ class EarlyStopping(Monitoring):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         best, own = state["best_state"], self.model.state_dict()
-        if best is not None and {k: v.shape for k, v in best.items()} != {
-            k: v.shape for k, v in own.items()
+        if best is not None and {k: (v.shape, v.dtype) for k, v in best.items()} != {
+            k: (v.shape, v.dtype) for k, v in own.items()
         }:
             raise ValueError("EarlyStopping: the best weights are those of another model.")
         super().load_state_dict(state)
-        self.best_epoch, self.stopped_epoch = state["best_epoch"], state["stopped_epoch"]
+        epochs = {name: state[name] for name in ("best_epoch", "stopped_epoch")}
+        self._check_epochs(**epochs)
+        self.__dict__.update(epochs)
         self._best_state = best
 
     def on_train_end(self) -> None:

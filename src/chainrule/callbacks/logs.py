@@ -100,7 +100,9 @@ class CSVLogger(Callback):
         return {"columns": self._columns, "content": np.frombuffer(self._read(), np.uint8)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        content = state["content"].tobytes()
+        content, columns = state["content"].tobytes(), state["columns"]
+        if type(columns) is not list or not all(type(name) is str for name in columns):
+            raise ValueError(f"CSVLogger: its columns are {columns!r}.")
         found = self._read()
         whole_or_cut = found.startswith(content) or content.startswith(found.rstrip())
         if self.append and not whole_or_cut:
@@ -111,7 +113,7 @@ class CSVLogger(Callback):
         if found != content:
             with open(self._target, "wb") as file:
                 file.write(content)
-        self._columns, self._goes_on, self._torn = state["columns"], False, False
+        self._columns, self._goes_on, self._torn = columns, False, False
 
     def _read(self) -> bytes:
         """What the file holds; nothing where there is none."""

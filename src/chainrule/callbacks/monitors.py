@@ -53,7 +53,16 @@ class Monitoring(Callback):
                     f"{type(self).__name__}: the run that should be resumed had "
                     f"{name}={state['options'][name]!r}, this callback has {value!r}."
                 )
-        self.best, self._waited = state["best"], state["waited"]
+        best, waited = state["best"], state["waited"]
+        if not (best is None or is_scalar(best)) or type(waited) is not int or waited < 0:
+            raise ValueError(f"{type(self).__name__}: best={best!r}, waited={waited!r} are none.")
+        self.best, self._waited = best, waited
+
+    def _check_epochs(self, **epochs: Any) -> None:
+        """Refuse a saved epoch that is none."""
+        for name, epoch in epochs.items():
+            if epoch is not None and (type(epoch) is not int or epoch < 0):
+                raise ValueError(f"{type(self).__name__}: its {name} is {epoch!r}.")
 
     def _options(self) -> dict[str, Any]:
         """The constructor's arguments, without those that may differ when a run is resumed."""

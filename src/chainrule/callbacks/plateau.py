@@ -97,7 +97,10 @@ class ReduceLROnPlateau(Monitoring):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
-        self.reductions, self._cooling = state["reductions"], state["cooling"]
+        reductions, cooling = state["reductions"], state["cooling"]
+        if type(reductions) is not list or type(cooling) is not int or cooling < 0:
+            raise ValueError(f"ReduceLROnPlateau: {reductions=}, {cooling=} are none of it.")
+        self.reductions, self._cooling = reductions, cooling
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         if self._cooling:

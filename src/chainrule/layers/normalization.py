@@ -155,8 +155,8 @@ class BatchNorm(Normalization):
         super().__init__()
         (self.num_features,) = self.declare("num_features", [num_features], eps)
         self.momentum = check_number("BatchNorm", "momentum", momentum, low=0, high=1)
-        self.add_buffer("running_mean", np.zeros(self.num_features))
-        self.add_buffer("running_var", np.ones(self.num_features))
+        self.add_buffer("running_mean", np.broadcast_to(0.0, self.num_features))
+        self.add_buffer("running_var", np.broadcast_to(1.0, self.num_features))
 
     def normalize(self, x: Array, training: bool) -> tuple[Array, tuple[Array, bool]]:
         by_batch = training and self.trainable and len(x) > 0

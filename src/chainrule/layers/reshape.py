@@ -13,6 +13,8 @@ from ..layer import Layer, register_layer
 if TYPE_CHECKING:
     from .._types import Array, Shape
 
+MAX_AXES = 63  # of NumPy's 64
+
 
 class Passing(Layer):
     """What passes numbers on; a derived class tells the shape in `output_shape`."""
@@ -88,6 +90,11 @@ class Reshape(Passing):
         if len(shape) == 1 and isinstance(shape[0], (list, tuple)):
             sizes = ", ".join(map(str, shape[0]))
             raise TypeError(f"Reshape: write Reshape({sizes}), got {shape[0]!r}.")
+        if len(shape) > MAX_AXES:
+            raise ValueError(
+                f"Reshape: an array has {MAX_AXES} axes at most, besides that of the batch; got "
+                f"{len(shape)} sizes."
+            )
         self.shape = tuple(check_count("Reshape", "each size", size, low=-1) for size in shape)
         if 0 in self.shape:
             raise ValueError("Reshape: sizes must be positive, or -1 for what is left over; got 0.")

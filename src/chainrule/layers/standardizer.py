@@ -72,8 +72,8 @@ class Standardizer(Layer):
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.num_features = check_count("Standardizer", "num_features", num_features)
-        self.add_buffer("mean", np.zeros(self.num_features))
-        self.add_buffer("scale", np.ones(self.num_features))
+        self.add_buffer("mean", np.broadcast_to(0.0, self.num_features))
+        self.add_buffer("scale", np.broadcast_to(1.0, self.num_features))
 
     def fit(self, x: Any) -> Standardizer:
         """Set mean and scale from rows, and return the layer.
