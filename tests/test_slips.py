@@ -491,3 +491,23 @@ def test_an_own_optimizer_is_told_what_does_not_decay():
     x = np.ones((4, 3))
     model.train_on_batch(x, x[:, :2], loss=cr.MeanSquaredError(), optimizer=Own(), decay="weights")
     assert told == [[(slice(0, 6), None), (slice(6, 8), 0.0)]]
+
+
+def test_single_numbers_are_added_up():
+    layer = cr.Parallel(cr.Reshape(), cr.Reshape())
+    y, _ = layer.forward(np.array([[1.0], [2.0]]))
+    assert y.tolist() == [2.0, 4.0]
+
+
+def test_a_reshape_has_as_many_axes_as_numpy_has_beside_the_batch():
+    cr.Reshape(*[1] * 63)
+    with pytest.raises(ValueError, match="63"):
+        cr.Reshape(*[1] * 64)
+
+
+def test_containers_nest_a_hundred_deep_and_no_deeper():
+    layer = cr.Tanh()
+    for _ in range(100):
+        layer = cr.Residual(layer)
+    with pytest.raises(ValueError, match="nested 101 deep"):
+        cr.Residual(layer)

@@ -215,9 +215,9 @@ class Parallel(Container):
     def forward(self, x: Array, training: bool = False) -> tuple[Array, tuple[Sequence[Any], Any]]:
         ys, caches = zip(*(f.forward(x, training=training) for f in self.branches), strict=True)
         self._merged_shape([y.shape for y in ys])
-        if self.merge == "concat" and ys[0].ndim == 1:
-            self._merged_shape([()])  # refused: the only axis is the batch
         if self.merge == "concat":
+            if ys[0].ndim == 1:
+                self._merged_shape([()])  # refused: the only axis is the batch
             widths = np.cumsum([y.shape[-1] for y in ys[:-1]])  # where the parts of dy begin
             return np.concatenate(ys, axis=-1), (caches, widths)
         y = ys[0]
