@@ -1,5 +1,6 @@
 """Whether memory stays flat: 10,000 steps of `fit`, of `train_on_batch` and of an own loop, and
-100,000 predictions of one row by `model(x)` and by `predict`, each in a process of its own.
+100,000 predictions of one row by `model(x)` and by `predict`, each in a process of its own. And
+whether results stay right in threads that predict while others save and load, and in forks.
 
 Resident memory is read after a tenth of the work, by which time everything has been allocated that
 stays, and at the end. Of Python's own allocations, NumPy's arrays among them, tracemalloc knows
@@ -12,6 +13,9 @@ import gc
 import multiprocessing
 import os
 import sys
+import tempfile
+import threading
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +26,8 @@ import numpy as np
 import chainrule as cr
 
 STEPS, PREDICTIONS = 10_000, 100_000
+SECONDS, FORKS = 60, 200
+HUNG = 60  # seconds without an end
 
 
 def network() -> cr.Model:
@@ -99,6 +105,88 @@ def measure(name: str, traced: bool) -> int:
     return used(traced) - before
 
 
+def threads(seconds: float) -> str:
+    """Four threads predict with one model, a fifth saves it, a sixth loads it."""
+    model, done = network(), {"predictions": 0, "files written": 0, "files read": 0, "wrong": 0}
+    expected, rows = model(X), np.array_split(np.arange(len(X)), 100)
+    expected_rows = [model(X[r]) for r in rows]
+    lock = threading.Lock()
+
+    def count(what: str, right: bool) -> None:
+        with lock:
+            done[what] += 1
+            done["wrong"] += not right
+
+    def predict() -> None:
+        for r, y in zip(rows, expected_rows, strict=True):
+            count("predictions", np.array_equal(model(X[r]), y))
+
+    def save() -> None:
+        model.save(path)
+        count("files written", os.listdir(folder) == ["model.npz"])
+
+    def load() -> None:
+        count("files read", np.array_equal(cr.Model.load(path)(X), expected))
+
+    def run(seconds: float) -> int:
+        """Number of threads that did not come to an end."""
+        end = time.monotonic() + seconds
+
+        def again(work: Callable[[], None]) -> None:
+            while time.monotonic() < end:
+                work()
+
+        work = [predict] * 4 + [save, load]
+        running = [threading.Thread(target=again, args=(w,), daemon=True) for w in work]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join(timeout=max(0.0, end - time.monotonic()) + HUNG)
+        return sum(thread.is_alive() for thread in running)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.npz")
+        model.save(path)
+        hung = run(seconds / 4)  # the pools of memory of new threads fill
+        before = resident()
+        hung += run(seconds)
+        grown = resident() - before
+    figures = ", ".join(f"{n:,} {what}" for what, n in done.items())
+    return f"threads, {seconds:.0f} s: {figures}, {hung} hung; resident {grown / 1e3:+,.0f} kB"
+
+
+def forks(n: int) -> str:
+    """Children of a process whose BLAS has its threads: each predicts, trains, and is compared."""
+    x = np.random.default_rng(0).standard_normal((512, 512), np.float32)
+    y = np.arange(512) % 3
+    model = cr.Model(cr.Dense(512, 512), cr.ReLU(), cr.Dense(512, 3), seed=0)
+    model.fit(x, y, verbose=0, **OPTIONS)
+    state, optimizer = model.state_dict(), OPTIONS["optimizer"].state_dict()
+
+    def trained() -> bytes:
+        model.load_state_dict(state)
+        OPTIONS["optimizer"].load_state_dict(optimizer)
+        model.fit(x, y, shuffle=False, verbose=0, **OPTIONS)
+        return model(x).tobytes()
+
+    expected, right, hung = trained(), 0, 0
+    for _ in range(n):
+        child = os.fork()
+        if not child:
+            os._exit(0 if trained() == expected else 1)
+        end = time.monotonic() + HUNG
+        while (done := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < end:
+            time.sleep(0.005)
+        if done[0] == 0:
+            hung += 1
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+        else:
+            right += os.waitstatus_to_exitcode(done[1]) == 0
+    wrong = n - right - hung
+    return f"forks: {n} children predicted and trained, {right} right, {wrong} wrong, {hung} hung"
+
+
 def main() -> None:
     if not Path("/proc/self/statm").exists():
         sys.exit("This script reads /proc, which this system does not have.")
@@ -108,6 +196,9 @@ def main() -> None:
         for name, (_, n) in WORK.items():
             grown, traced = (pool.apply(measure, (name, traced)) for traced in (False, True))
             print(f"| {name} | {n:,} | {grown / 1e3:+,.0f} | {traced / 1e3:+,.1f} |", flush=True)
+        print()
+        print(pool.apply(threads, (SECONDS,)), flush=True)
+        print(pool.apply(forks, (FORKS,)), flush=True)
 
 
 if __name__ == "__main__":

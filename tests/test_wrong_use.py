@@ -8,6 +8,7 @@ import inspect
 
 import numpy as np
 import pytest
+from unchanged import Watch, picture, watching
 from wrong_use_data import DATA_ROWS
 from wrong_use_metrics import METRIC_ROWS
 from wrong_use_rates import RATE_ROWS
@@ -336,10 +337,18 @@ ROWS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def watch():
+    with watching() as watch:
+        yield watch
+
+
 @pytest.mark.parametrize(("call", "error", "piece"), ROWS)
-def test_is_refused_with_a_sentence(call, error, piece):
+def test_is_refused_with_a_sentence_and_changes_nothing(watch, call, error, piece):
+    watch.changed.clear()
     with pytest.raises(error) as caught:
         call()
+    assert not watch.changed
     assert caught.type is error  # NumPy's AxisError is a ValueError too
     assert piece in str(caught.value)
 
@@ -354,10 +363,35 @@ def test_every_public_name_with_arguments_has_a_row():
             assert name in named
 
 
-def test_refused_fit_leaves_model_and_optimizer_as_they_were():
+def test_watching_sees_what_a_refused_call_has_changed():
+    """The watch itself can fail: by parameters, options, generators, and arguments."""
+    model, optimizer, x = net(cr.Dense(2, 2), cr.Dropout()), cr.Adam(), X.copy()
+    changes = [
+        lambda: model.layers[0].W.__setitem__(0, 7),
+        lambda: model.gradients.fill(3),
+        lambda: model.layers[1].rng.random(),
+        lambda: setattr(model.layers[0], "trainable", False),
+        lambda: model.metadata.update(a=1),
+        lambda: setattr(optimizer, "lr", 0.5),
+        lambda: optimizer.step(np.ones(2), np.ones(2)),
+        lambda: x.fill(9),
+    ]
+    for change in changes:
+
+        def refused(*_, change=change):
+            change()
+            raise ValueError("refused")
+
+        watch = Watch()
+        with pytest.raises(ValueError, match="refused"):
+            watch.wrap("fit", refused)(model, optimizer, x)
+        assert watch.changed == ["fit"]
+
+
+def test_a_refusal_within_training_leaves_model_and_optimizer_as_they_were():
+    """Labels are looked at before the first step, also where the batch with the bad one is last."""
     model, optimizer = net(), cr.Adam()
-    before = model.parameters.tobytes()
+    before = picture([model, optimizer])
     with pytest.raises(ValueError, match="from 0 to 1"):
         fit(model, y=[0, 1, 0, 2], optimizer=optimizer, batch_size=1)
-    assert model.parameters.tobytes() == before
-    assert optimizer.steps == 0
+    assert picture([model, optimizer]) == before

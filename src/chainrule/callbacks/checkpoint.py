@@ -88,10 +88,10 @@ class Checkpoint(Monitoring):
         return self.keep_best
 
     def on_train_begin(self) -> None:
-        # for a run that changes its folder
-        self.target, self._best_target = map(os.path.abspath, (self.path, self.best_path))
         if self.keep_best:
             super().on_train_begin()
+        # for a run that changes its folder
+        self.target, self._best_target = map(os.path.abspath, (self.path, self.best_path))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
         if self.keep_best and self._improves(logs[self.monitor]):
