@@ -86,8 +86,8 @@ class Dense(Layer):
         if x.shape[-1:] != (self.in_features,):
             self.output_shape(x.shape)  # raises, with both shapes
         y = product(x if x.ndim == 2 else _matrix(x), self.W)  # (n, out)
-        if self.bias:
-            y += self.b
+        if self.bias:  # for one row: NumPy adds what has one shape without its broadcasting
+            y += self.b if len(y) > 1 else self.b[None]
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features), x
 
     def backward(
