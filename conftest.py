@@ -20,6 +20,14 @@ settings.load_profile("repeatable")
 os.environ["MPLBACKEND"] = "agg"
 
 
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with files that are not waited for until they reach the disk."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # which takes most of the time
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def reference() -> dict[str, np.ndarray]:
     """What PyTorch computed for every case; tests/reference/make_reference.py made it."""

@@ -32,14 +32,9 @@ from chainrule import (
     TerminateOnNaN,
 )
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 NAN, INF = math.nan, math.inf
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)  # which takes most of the time
-    return tmp_path
 
 
 class Again:

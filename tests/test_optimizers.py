@@ -71,6 +71,26 @@ def test_spans_leave_the_rest_alone_and_bring_their_own_decay(name):
 
 
 @EVERY
+def test_neighbouring_spans_are_walked_as_one_and_keep_their_decays(name, monkeypatch):
+    """Spans of many decays, cut by blocks of four: each entry is as it would be alone."""
+    monkeypatch.setattr("chainrule.optimizers.base.BLOCK", 4)
+    rng = np.random.default_rng(3)
+    start, gradients = rng.standard_normal(14), rng.standard_normal((3, 14))
+    decays = [0.0, 0.0, None, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, "frozen", 0.1, None, 0.0, 0.2]
+    spans = [(slice(i, i + 1), d) for i, d in enumerate(decays) if d != "frozen"]
+    spans[3:9] = [(slice(3, 7), 0.3), (slice(7, 7), 0.9), (slice(7, 9), 0.3)]
+    path = run(OPTIMIZERS[name](), start.copy(), gradients, spans=spans)
+    for i, decay in enumerate(decays):
+        if decay == "frozen":
+            assert (path[:, i] == start[i]).all()
+            continue
+        alone = OPTIMIZERS[name]()
+        alone.weight_decay = alone.weight_decay if decay is None else decay
+        one = run(alone, start[i : i + 1].copy(), gradients[:, i : i + 1])
+        np.testing.assert_array_equal(path[:, i], one[:, 0])
+
+
+@EVERY
 def test_state_taken_out_and_put_back_goes_on_with_the_same_bits(name):
     rng = np.random.default_rng(2)
     start, gradients = rng.standard_normal(6), rng.standard_normal((6, 6))

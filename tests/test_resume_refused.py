@@ -31,14 +31,9 @@ from chainrule import (
 )
 from chainrule.packing import pack, unpack
 
+pytestmark = pytest.mark.usefixtures("folder")
+
 NAN, INF = math.nan, math.inf
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "fsync", lambda file: None)  # which takes most of the time
-    return tmp_path
 
 
 def begun(epochs):

@@ -70,17 +70,19 @@ class Optimizer:
         lr = self.rate()
         numbers = self.prepare(lr, self.steps + 1)
         scratches = self._start(params)
-        for block, decay in blocks:
+        for block, decays in blocks:
             p, g = params[block], grads[block]
             t, s, u = scratches
             if len(p) < len(t):
                 t, s, u = t[: len(p)], s[: len(p)], u[: len(p)]
-            if decay and self.decoupled_weight_decay:
-                p *= 1 - lr * decay
-            elif decay:
-                np.multiply(p, decay, out=u)
-                u += g
+            if decays and self.decoupled_weight_decay:
+                for part, decay in decays:
+                    p[part] *= 1 - lr * decay
+            elif decays:
+                u[...] = g
                 g = u  # g = g + decay * p, in scratch of its own
+                for part, decay in decays:
+                    u[part] += np.multiply(p[part], decay, out=t[part])
             self.update(p, g, t, s, block, numbers)
         self.steps += 1
 
@@ -168,13 +170,19 @@ class Optimizer:
             self._scratch = scratch = t, s, u
         return scratch
 
-    def _blocks(self, n: int, spans: Sequence[Span] | None) -> Iterator[tuple[slice, float]]:
-        """Cut the spans into blocks, each with its decay; wrong spans are refused."""
+    def _blocks(
+        self, n: int, spans: Sequence[Span] | None
+    ) -> Iterator[tuple[slice, list[tuple[slice, float]]]]:
+        """Cut the spans into blocks, each with the parts of it that decay; neighbours are joined.
+
+        Wrong spans are refused.
+        """
         if spans is None:
-            for i in range(0, n, BLOCK):
-                yield slice(i, min(i + BLOCK, n)), self.weight_decay
+            whole = [(slice(None), self.weight_decay)] if self.weight_decay else []
+            yield from ((slice(i, min(i + BLOCK, n)), whole) for i in range(0, n, BLOCK))
             return
         end = 0
+        runs: list[tuple[int, int, list[tuple[int, int, float]]]] = []  # start, stop, decays
         for span in listed("spans", spans):
             if not (isinstance(span, (tuple, list)) and len(span) == 2 and type(span[0]) is slice):
                 raise TypeError(
@@ -187,11 +195,19 @@ class Optimizer:
                     f"{type(self).__name__}: spans must be slices without a step, one behind the "
                     f"other; got {span[0]} after {end}."
                 )
-            end, decay = max(start, stop), self.weight_decay
+            decay = self.weight_decay
             if span[1] is not None:
                 decay = check_number(type(self).__name__, "the decay of a span", span[1], low=0)
-            for i in range(start, stop, BLOCK):
-                yield slice(i, min(i + BLOCK, stop)), decay
+            joins = bool(runs) and start == end
+            begin, _, parts = runs.pop() if joins else (start, start, [])
+            if decay:
+                parts.append((start, stop, decay))
+            runs.append((begin, end := max(start, stop), parts))
+        for begin, stop, parts in runs:
+            for i in range(begin, stop, BLOCK):
+                k = min(i + BLOCK, stop)
+                inside = [(max(a, i) - i, min(b, k) - i, d) for a, b, d in parts]
+                yield slice(i, k), [(slice(a, b), d) for a, b, d in inside if a < b]
 
     def __repr__(self) -> str:
         options = {k: v for k, v in vars(self).items() if k[0] != "_" and k != "steps"}
