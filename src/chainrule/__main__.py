@@ -1,6 +1,7 @@
-"""The command line: `python -m chainrule examples` lists the examples, with a name it runs one.
+"""The command line: `python -m chainrule examples` lists the examples, with a name it runs one;
+`doctor` looks at NumPy's matrix products, and `run` starts a script with the fastest.
 
-Whatever comes after the name goes to the example, which says with --help what it takes.
+Whatever comes after the name of an example or a script goes to it.
 """
 
 from __future__ import annotations
@@ -59,18 +60,46 @@ def run_example(name: str, arguments: list[str]) -> None:
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
+def number_of_threads(text: str) -> int:
+    """Read the number of --threads."""
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from 1 to 9999, got {text[:20]!r}"
+        )
+    return int(text)
+
+
 def main() -> None:
     """Read the command."""
     parser = argparse.ArgumentParser(prog="python -m chainrule", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="command")
-    command = commands.add_parser("examples", help="list the examples, or run one", add_help=False)
-    command.add_argument("name", nargs="?", help="the example to run")
-    command.add_argument("arguments", nargs=argparse.REMAINDER, help="what the example takes")
+    commands = parser.add_subparsers(required=True, metavar="command", dest="command")
+    example = commands.add_parser("examples", help="list the examples, or run one", add_help=False)
+    example.add_argument("name", nargs="?", help="the example to run")
+    example.add_argument("arguments", nargs=argparse.REMAINDER, help="what the example takes")
+    doctor = commands.add_parser("doctor", help="say how to make matrix products faster here")
+    doctor.add_argument("--env", action="store_true", help="print NAME=VALUE of what to set only")
+    run = commands.add_parser("run", help="start a script with the fastest", allow_abbrev=False)
+    run.add_argument("--threads", type=number_of_threads, metavar="N", help="threads of BLAS")
+    run.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module's name")
+    run.add_argument("script", metavar="SCRIPT", help="the script to start")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="what the script takes")
     chosen, rest = parser.parse_known_args()
-    if rest in (["-h"], ["--help"]):
-        command.print_help()
+    if chosen.command == "examples" and rest in (["-h"], ["--help"]):
+        example.print_help()
     elif rest:
-        parser.error(f"unknown option {rest[0]}; options of an example come after its name")
+        where = {"examples": "; options of an example come after its name",
+                 "run": "; options of a script come after it"}  # fmt: skip
+        parser.error(f"unknown option {rest[0]}{where.get(chosen.command, '')}")
+    elif chosen.command == "doctor":
+        from .blas.doctor import examine
+
+        examine(chosen.env)
+    elif chosen.command == "run":
+        if not (chosen.module or os.path.exists(chosen.script)):
+            parser.error(f"there is no script {chosen.script!r}")
+        from .blas.launcher import start
+
+        start(chosen.script, chosen.arguments, chosen.module, chosen.threads)
     elif chosen.name is None:
         list_examples()
     else:
@@ -82,3 +111,5 @@ if __name__ == "__main__":
         main()
     except BrokenPipeError:  # as in `python -m chainrule examples | head -3`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell tells it of a program that Ctrl-C ended
