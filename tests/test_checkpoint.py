@@ -87,6 +87,7 @@ WAYS = {
     "not shuffled": {"shuffle": False},
     "all rows": {"batch_size": None},
     "accumulate": {"accumulate": 2},
+    "workers": {"workers": 2},
     "rows held back": {"validation_split": 0.25, "metrics": [Accuracy(), ConfusionMatrix()]},
     "the last rows": {"validation_split": 0.25, "validation_from": "tail"},
     "validation data": {"validation_data": (X[:7], Y[:7])},

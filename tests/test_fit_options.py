@@ -483,6 +483,8 @@ TE, VE = TypeError, ValueError
         ({"decay": "biases"}, VE, '"all" or "weights"'),
         ({"accumulate": 0}, VE, "accumulate"),
         ({"accumulate": 1.5}, TE, "accumulate"),
+        ({"workers": 0}, VE, "workers must be an integer, at least 1"),
+        ({"workers": "2"}, TE, "workers must be an integer, at least 1"),
         ({"steps_per_epoch": 3}, VE, "steps_per_epoch is for batches"),
         ({"validation_from": "head"}, VE, '"random" or "tail"'),
         ({"validation_split": 0.99}, VE, "leaves nothing to train on"),
@@ -510,11 +512,12 @@ def test_one_class_may_be_weighed_by_name():
     assert history.class_weight == {0: 2.0}
 
 
-def test_a_step_with_options_is_float32_throughout():
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_step_with_options_is_float32_throughout(workers):
     model = Model(Dense(3, 4), BatchNorm(4), ReLU(), Dense(4, 3), seed=0)
     fit(
         model, LABELS, loss=SoftmaxCrossEntropy(), class_weight="balanced", sample_weight=W, l1=0.1,
-        max_norm=1.0, clip_norm=1.0, accumulate=2, batch_size=4, decay="weights",
+        max_norm=1.0, clip_norm=1.0, accumulate=2, batch_size=4, decay="weights", workers=workers,
     )  # fmt: skip
     arrays = {**model.named_parameters(), **model.named_buffers(), **model.named_gradients()}
     assert {array.dtype for array in arrays.values()} == {np.dtype("float32")}

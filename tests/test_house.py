@@ -48,6 +48,9 @@ ARROWS = {
     "border": BASE | {"data", "losses", "metrics"},
     "sources": BASE | {"border", "data"},
     "steps": BASE | {"backprop"},
+    "threads": {"layers", "sources"},
+    # shards of a step on several threads; loaded when they are wanted
+    "workers": {"backprop", "parameters", "sources", "steps"},
     "packing": BASE,
     "archive": BASE,
     "described": BASE | {"layer", "parameters"},
@@ -55,7 +58,8 @@ ARROWS = {
     # a run of fit, written and read; loaded when it is wanted
     "resuming": BASE | {"files", "model", "callbacks", "history", "parameters", "sources"},
     "training": BASE
-    | {"border", "data", "callbacks", "history", "metrics", "losses", "sources", "steps"},
+    | {"border", "data", "callbacks", "history", "metrics", "losses", "sources", "steps"}
+    | {"threads"},
     "summary": BASE
     | {"_types", "border", "sources", "steps", "backprop", "parameters", "layer", "layers"}
     | {"losses", "optimizers"},
@@ -78,6 +82,7 @@ LATE = {
     ("datasets", "_mnist"),
     ("files", "__init__"),
     ("training", "resuming"),
+    ("training", "workers"),
     ("__main__", "blas.doctor"),
     ("__main__", "blas.launcher"),
 }
@@ -189,7 +194,7 @@ def third_party(name):
 
 def test_nothing_but_numpy():
     optional = {"testing": {"hypothesis"}, "plots": {"matplotlib"}, "callbacks": {"tqdm"},
-                "blas": {"threadpoolctl"}}  # fmt: skip
+                "blas": {"threadpoolctl"}, "threads": {"threadpoolctl"}}  # fmt: skip
     for name in FILES:
         assert third_party(name) <= optional.get(name.split(".")[0], set()), name
 

@@ -69,7 +69,7 @@ OPTIMIZERS = {
 OPTIONS = (
     {}, {"clip_norm": 0.5}, {"clip_value": 0.1}, {"accumulate": 2}, {"max_norm": 0.7},
     {"l1": 0.01, "decay": "weights"}, {"shuffle": False}, {"validation_split": 0.3},
-    {"class_weight": "balanced"},
+    {"class_weight": "balanced"}, {"workers": 2},
 )  # fmt: skip
 FITS = {
     "optimizer": st.sampled_from([*OPTIMIZERS]),

@@ -66,6 +66,7 @@ DIFFERENT = {
     "epochs": ({"epochs": 2}, "had 3 epochs already, more than epochs=2"),
     "batch_size": ({"batch_size": 6}, "batch_size was 5, and is 6"),
     "accumulate": ({"accumulate": 2}, "accumulate was 1, and is 2"),
+    "workers": ({"workers": 3}, "workers was 1, and is 3"),
     "shuffle": ({"shuffle": False}, "shuffle was True"),
     "loss": ({"loss": cr.SoftmaxCrossEntropy(0.1)}, "loss was .*label_smoothing=0.1"),
     "metrics": ({"metrics": [Accuracy()]}, "metrics was"),

@@ -412,6 +412,7 @@ class Model:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         resume_from: str | os.PathLike[str] | None = None,
+        workers: int = 1,
         verbose: Literal["auto", 0, 1] | bool = "auto",
     ) -> History:
         r"""Train: minimize the mean loss over x and y by steps on batches.
@@ -477,6 +478,10 @@ class Model:
             A file of `Checkpoint` to go on from, as if the run had never stopped; if there is none
             yet, training starts afresh. Everything else must be given as before, but `epochs` may
             be larger. A run that was ended, as by `EarlyStopping`, stays so.
+        workers : int
+            How many threads share each batch, on one BLAS thread each; see the guide on workers. A
+            `BatchNorm` normalizes with the rows of each thread's shard; its running statistics are
+            the mean of the shards', weighted by rows. Needs the extra ``threads``.
         verbose : "auto", 0 or 1
             1 prints a line for each epoch to standard error, 0 none; "auto" prints at most two
             lines a second.
@@ -492,6 +497,8 @@ class Model:
         TypeError, ValueError
             For arguments that do not fit; model and optimizer are as they were. (Batches that come
             ready made are checked when they come.)
+        ModuleNotFoundError
+            For several workers where nothing bounds the BLAS threads.
         DivergenceError
             At the first loss or gradient that is not finite. That step is not made; weights,
             buffers and the optimizer's state are those before the epoch, and the weights the best
@@ -505,7 +512,8 @@ class Model:
         G. King, L. Zeng, *Logistic Regression in Rare Events Data*, Political Analysis 9, 2001, for
         balanced weights; R. Pascanu, T. Mikolov, Y. Bengio, *On the Difficulty of Training
         Recurrent Neural Networks*, ICML 2013, for clipping; N. Srivastava et al., *Dropout*, JMLR
-        15, 2014, for the bound on norms.
+        15, 2014, for the bound on norms; E. Hoffer, I. Hubara, D. Soudry, *Train Longer, Generalize
+        Better*, NIPS 2017, for norms over parts of a batch.
         """
         return training.fit(
             self,
@@ -532,6 +540,7 @@ class Model:
             clip_norm=clip_norm,
             clip_value=clip_value,
             resume_from=resume_from,
+            workers=workers,
             verbose=verbose,
         )
 

@@ -178,6 +178,7 @@ class Run:
             return
         with self._resuming():
             then, start, done = (self.saved[key] for key in ("settings", "start", "done"))
+            then = {"workers": "1", **then}  # of files from before there were any
             now = {f"the optimizer's {k}": text(v) for k, v in self.saved["options"].items()}
             now["frozen layers"] = frozen(self.saved_model)
             pairs = [(k, then[k], v) for k, v in self.settings.items()]

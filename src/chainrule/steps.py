@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .model import Model
     from .optimizers import Optimizer
     from .sources import Batch
+    from .workers import Crew, Replica
 
     Spans: TypeAlias = list[tuple[slice, float | None]] | None
 
@@ -94,14 +95,15 @@ def train_step(
     batches: Iterable[Batch],
     rules: StepRules | None = None,
     see: Callable[[Array, Batch], None] | None = None,
+    crew: Crew | None = None,
 ) -> tuple[float, int]:
     """One step on checked arrays: predict, measure, send the gradient back, update.
 
     Several batches make one step together: loss and gradient are the means over all their rows.
-    Each is asked for when the one before is used up, and shown to `see` with its predictions.
-    Returns the loss before the update, and the number of rows. A loss or gradient that is not
-    finite raises `DivergenceError`. Whatever is raised before the update leaves parameters, buffers
-    and optimizer as they were.
+    Each is asked for when the one before is used up, and shown to `see` with its predictions. A
+    crew takes each in shards. Returns the loss before the update, and the number of rows. A loss or
+    gradient that is not finite raises `DivergenceError`. Whatever is raised before the update
+    leaves parameters, buffers and optimizer as they were.
     """
     buffers = [(buffer, buffer.copy()) for buffer in model.buffers]
     g, mean = model.gradients, None
@@ -111,14 +113,10 @@ def train_step(
             if n and mean is None:
                 mean = g.copy()  # a second batch writes over g
             with np.errstate(all="ignore"):  # what overflows is told once, below
-                prediction, caches = backprop.forward(model.layers, batch.x, training=True)
-                part, dy = loss(prediction, batch.y, batch.loss_weight)
-                if not math.isfinite(part):
-                    blame = _blame_forward(model, batch.x, batch.y)
-                    raise DivergenceError(f"the loss is {part}; {blame}")
-                model.pull(dy, caches, need_dx=False)
-                if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # not the sum
-                    raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
+                if crew is None:
+                    part, prediction = differentiate(model, loss, batch)
+                else:
+                    part, prediction = crew.differentiate(loss, batch)
                 if see is not None:
                     see(prediction, batch)
             n += len(batch.x)
@@ -126,7 +124,7 @@ def train_step(
             value += share * (part - value)
             if mean is not None:
                 mean += share * (g - mean)
-            del batch, prediction, caches, dy  # makes room for the next
+            del batch, prediction  # makes room for the next
         if mean is not None:
             g[...] = mean
         with np.errstate(all="ignore"):
@@ -145,7 +143,26 @@ def train_step(
         raise
 
 
-def _blame_forward(model: Model, x: Array, y: Array) -> str:
+def differentiate(
+    model: Model | Replica,
+    loss: Callable[..., tuple[float, Array]],
+    batch: Batch,
+    share: float = 1.0,
+) -> tuple[float, Array]:
+    """Loss and predictions of a batch; `model.gradients` becomes `share` times its gradient."""
+    prediction, caches = backprop.forward(model.layers, batch.x, training=True)
+    value, dy = loss(prediction, batch.y, batch.loss_weight)
+    if not math.isfinite(value):
+        blame = _blame_forward(model, batch.x, batch.y)
+        raise DivergenceError(f"the loss is {value}; {blame}")
+    model.pull(dy if share == 1 else dy * share, caches, need_dx=False)
+    g = model.gradients
+    if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # not the sum
+        raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
+    return value, prediction
+
+
+def _blame_forward(model: Model | Replica, x: Array, y: Array) -> str:
     """Name the first thing on the way forward that is not finite."""
     if not np.isfinite(x).all():
         return "the inputs hold values that are not finite."
@@ -160,7 +177,7 @@ def _blame_forward(model: Model, x: Array, y: Array) -> str:
     return "all outputs are finite, so it is the loss itself that overflows."
 
 
-def _blame_backward(model: Model) -> str:
+def _blame_backward(model: Model | Replica) -> str:
     """Name the parameter nearest to the output whose gradient is not finite."""
     name, layer = _last_bad(model, model.named_gradients())
     return f"on the way back it is first that of {name}, in {layer!r}."
@@ -179,6 +196,6 @@ def blame_state(model: Model) -> str:
     return f"the update made {name}, in {layer!r}, larger than {model.dtype} can hold."
 
 
-def _last_bad(model: Model, arrays: Mapping[str, Array]) -> tuple[str, Any]:
+def _last_bad(model: Model | Replica, arrays: Mapping[str, Array]) -> tuple[str, Any]:
     names = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     return names[-1], model.layers[int(names[-1].split(".")[0])]

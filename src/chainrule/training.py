@@ -25,12 +25,14 @@ from .history import History
 from .metrics import LossMetric, Metric
 from .sources import ArraySource, StreamSource, class_weights, source_of
 from .steps import StepRules, blame_state, is_finite, train_step
+from .threads import one_thread, wants_one_thread
 
 if TYPE_CHECKING:
     from ._types import Array
     from .model import Model
     from .optimizers import Optimizer
     from .sources import Batch, Source
+    from .workers import Crew
 
 VALIDATION = "fit: validation_data"
 
@@ -56,6 +58,7 @@ def fit(
     steps_per_epoch: int | None,
     accumulate: int,
     resume_from: Any,
+    workers: int,
     verbose: Any,
     **rules: Any,
 ) -> History:
@@ -67,6 +70,7 @@ def fit(
     shuffle = check_flag("fit", "shuffle", shuffle)
     size = check_batch_size("fit", batch_size)
     accumulate = check_count("fit", "accumulate", accumulate)
+    workers = check_count("fit", "workers", workers)
     step_rules = StepRules("fit", **rules)
     if steps_per_epoch is not None:
         steps_per_epoch = check_count("fit", "steps_per_epoch", steps_per_epoch)
@@ -106,9 +110,15 @@ def fit(
         settings = {
             "loss": loss, "metrics": [(m.name, m) for m in chosen], "batch_size": size,
             "accumulate": accumulate, "shuffle": shuffle, "class_weight": weights,
-            "steps_per_epoch": steps_per_epoch, **rules,
+            "steps_per_epoch": steps_per_epoch, "workers": workers, **rules,
         }  # fmt: skip
         run.compare((source, rows), (validation, validation_rows), settings, epochs)
+    crew = None
+    if workers > 1:
+        from .workers import Crew  # costs time to load
+
+        crew = Crew(model, workers)
+    alone = wants_one_thread(model, source, rows, size, workers)
 
     monitors = {"loss": False}
     monitors |= {m.name: m.higher_is_better for m in chosen if m.higher_is_better is not None}
@@ -134,14 +144,22 @@ def fit(
     with contextlib.ExitStack() as stack:  # each on_train_end is called, whatever the others do
         for callback in reversed(callbacks):
             stack.callback(callback.on_train_end)
+        if alone:
+            stack.enter_context(one_thread)
+        if crew is not None:
+            stack.enter_context(crew)
         for epoch in range(initial_epoch, initial_epoch if ended else epochs):
             last_good: Any = None  # lets go of the copies of the epoch before
             last_good = model.state_dict(), _state_of(optimizer)
             for callback in callbacks:
                 callback.on_epoch_begin(epoch)
             order = groups(source.batches(size, rng, rows), accumulate)
+            if crew is not None:
+                crew.begin_epoch()
             try:
-                figures = _train_epoch(model, loss, optimizer, order, step_rules, chosen, by_batch)
+                figures = _train_epoch(
+                    model, loss, optimizer, order, step_rules, chosen, by_batch, crew
+                )
             except DivergenceError as error:
                 model.load_state_dict(last_good[0])
                 if last_good[1] is not None:
@@ -260,6 +278,7 @@ def _train_epoch(
     rules: StepRules,
     metrics: Sequence[Metric],
     callbacks: Sequence[Callback],
+    crew: Crew | None = None,
 ) -> dict[str, Any]:
     """Make a step for every few batches; return the means over the epoch."""
     formula = formula_of(loss)
@@ -275,7 +294,7 @@ def _train_epoch(
         for callback in callbacks:
             callback.on_train_batch_begin(step)
         try:
-            value, n = train_step(model, formula, optimizer, group, rules, see)
+            value, n = train_step(model, formula, optimizer, group, rules, see, crew)
         except DivergenceError as error:
             raise DivergenceError(f"step {step + 1}: {error}") from None
         mean_loss.add(value, n)

@@ -1,0 +1,188 @@
+"""Several threads for one step: each takes a shard of the batch forward and back, and they meet
+once, where their gradients are added. They share the parameters, which nobody writes meanwhile."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import backprop
+from .parameters import unique
+from .sources import Batch
+from .steps import differentiate
+
+if TYPE_CHECKING:
+    from ._types import Array
+    from .layer import Layer
+    from .model import Model
+
+PLAIN = (bool, int, float, str, np.generic, type(None))
+
+
+class Replica:
+    """A model's chain for another thread: the same parameters, but all else of its own.
+
+    The copies' parameters are the very arrays of the model's layers. To a step a replica looks as a
+    model does.
+    """
+
+    def __init__(self, model: Model, rngs: Sequence[Any]) -> None:
+        self.model, self.gradients = model, np.zeros_like(model.gradients)
+        originals = unique(model.layers).values()
+        memo: dict[int, Any] = {id(model): model}
+        memo |= {id(layer.rng): rng for layer, rng in zip(originals, rngs, strict=True)}
+        for layer in originals:
+            memo |= {id(array): array for array in map(layer.__dict__.get, layer.parameter_shapes)}
+        self.layers: tuple[Layer, ...] = copy.deepcopy(model.layers, memo)
+        self.pairs = list(zip(originals, unique(self.layers).values(), strict=True))
+        for layer, other in self.pairs:  # also where an own layer copies itself in another way
+            for name in layer.parameter_shapes:
+                other.put_array(name, layer.__dict__[name])
+        self.buffers = [b for _, layer in self.pairs for b in layer.own_buffers().values()]
+        self._learning: list[bool] | None = None
+
+    def follow(self) -> None:
+        """Take over what the model's layers are now: buffers, and options that are plain values."""
+        for layer, other in self.pairs:
+            other.__dict__.update({k: v for k, v in vars(layer).items() if isinstance(v, PLAIN)})
+        for own, buffer in zip(self.buffers, self.model.buffers, strict=True):
+            own[...] = buffer
+        flat = self.model._flat
+        learning = flat.learning()
+        if learning != self._learning:
+            self._views, self._finish = flat.gradient_views(self.gradients)
+            self._learning = learning
+
+    def pull(self, dy: Array, caches: list[Any], need_dx: bool) -> None:
+        """As `Model.pull`, into the own gradient."""
+        backprop.backward(self.layers, dy, caches, self._views, need_dx)
+        self._finish()
+
+    def named_gradients(self) -> dict[str, Array]:
+        """Views of the own gradient by name."""
+        return self.model._flat.named(self.gradients)
+
+
+class Crew:
+    """The threads of one fit; the calling one computes the first shard, on the model itself.
+
+    Parameters
+    ----------
+    model : Model
+    n : int
+        How many shards a batch has, where it has as many rows.
+
+    Raises
+    ------
+    TypeError
+        For layers that cannot be copied.
+    """
+
+    def __init__(self, model: Model, n: int) -> None:
+        self.model, self.n = model, n
+        self.replicas: list[Replica] = []
+        self.seeds: list[int] = []
+        layers = unique(model.layers).values()
+        for layer in layers:
+            if not isinstance(layer.rng, np.random.Generator):
+                raise TypeError(
+                    f"fit: with several workers the rng of each layer must be a "
+                    f"numpy.random.Generator; that of {layer!r} is {layer.rng!r}."
+                )
+        try:
+            Replica(model, [layer.rng for layer in layers])
+        except Exception as error:
+            raise TypeError(
+                f"fit: workers={n} train on copies of the layers, and copy.deepcopy of "
+                f"{model!r} fails: {error}"
+            ) from error
+
+    def __enter__(self) -> Crew:
+        self.pool = ThreadPoolExecutor(self.n - 1, "chainrule")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _insist(self.pool.shutdown)
+
+    def begin_epoch(self) -> None:
+        """Have new replicas, as the model is now, with generators seeded from the model's own.
+
+        So a run that is resumed at an epoch draws what it would have drawn without the stop.
+        """
+        self.replicas = []
+        self.seeds = [
+            int(layer.rng.integers(2**63)) for layer in unique(self.model.layers).values()
+        ]
+
+    def differentiate(
+        self, loss: Callable[..., tuple[float, Array]], batch: Batch
+    ) -> tuple[float, Array]:
+        """As `steps.differentiate`, in shards; the gradients are added in the order of the rows.
+
+        What a shard raises comes when all have ended, the first of several.
+        """
+        parts = shards(batch, self.n)
+        shares = [len(part.x) / len(batch.x) for part in parts]
+        while len(self.replicas) < len(parts) - 1:
+            k = len(self.replicas)
+            rngs = [np.random.default_rng([seed, k]) for seed in self.seeds]
+            self.replicas.append(Replica(self.model, rngs))
+        replicas = self.replicas[: len(parts) - 1]
+        for replica in replicas:
+            replica.follow()
+        futures: list[Future[tuple[float, Array]]] = []
+        jobs = zip(replicas, parts[1:], shares[1:], strict=True)
+        try:
+            futures.extend(self.pool.submit(_quiet, loss, *job) for job in jobs)
+            first = _quiet(loss, self.model, parts[0], shares[0])
+        finally:
+            _insist(lambda: wait(futures))
+        results = [first, *(future.result() for future in futures)]
+        for replica in replicas:
+            self.model.gradients += replica.gradients
+        mean_of_buffers([self.model.buffers, *(r.buffers for r in replicas)], shares)
+        values, predictions = zip(*results, strict=True)
+        mean = sum(share * value for share, value in zip(shares, values, strict=True))
+        return mean, np.concatenate(predictions)
+
+
+def shards(batch: Batch, n: int) -> list[Batch]:
+    """A batch in n parts, or as many as it has rows, whose sizes differ by one at most."""
+    rows = len(batch.x)
+    n = min(n, rows)
+    cuts = [slice(rows * i // n, rows * (i + 1) // n) for i in range(n)]
+    return [Batch(*(None if a is None else a[cut] for a in batch)) for cut in cuts]  # type: ignore[arg-type]
+
+
+def mean_of_buffers(buffers: Sequence[Sequence[Array]], shares: Sequence[float]) -> None:
+    """Make the first buffers the mean of all; b + sum s_i (b_i - b) keeps those that are equal."""
+    for first, *others in zip(*buffers, strict=True):
+        change = np.zeros_like(first)
+        for other, share in zip(others, shares[1:], strict=True):
+            difference = np.subtract(other, first, where=other != first, out=np.zeros_like(first))
+            change += share * difference
+        first += change
+
+
+def _quiet(
+    loss: Callable[..., tuple[float, Array]], one: Any, part: Batch, share: float
+) -> tuple[float, Array]:
+    with np.errstate(all="ignore"):  # each thread has its own
+        return differentiate(one, loss, part, share)
+
+
+def _insist(waiting: Callable[[], object]) -> None:
+    """Wait to the end; Ctrl-C is raised afterwards, so that no thread still runs then."""
+    interrupt: BaseException | None = None
+    while True:
+        try:
+            waiting()
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
