@@ -140,6 +140,23 @@ def test_ctrl_c_within_an_epoch_keeps_history_and_weights(restore):
     assert np.isfinite(model.parameters).all()
 
 
+def test_an_epoch_stands_in_the_history_whole_or_not_at_all():
+    """Ctrl-C may come while its figures are written down."""
+
+    class Interrupted(dict):
+        def items(self):
+            yield "loss", 1.0
+            raise KeyboardInterrupt
+
+    history = cr.History()
+    for epoch in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            history.add(epoch, Interrupted())
+        history.add(epoch, {"loss": 2.0, "accuracy": 0.5})
+        assert history == {"loss": [2.0] * (epoch + 1), "accuracy": [0.5] * (epoch + 1)}
+        assert history.epochs == list(range(epoch + 1))
+
+
 def test_a_state_is_a_copy_and_is_loaded_all_or_nothing():
     model, other = net(), Model(Dense(2, 1), Count(), seed=1, dtype="float64")
     fit(model, epochs=2)

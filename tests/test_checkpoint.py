@@ -368,6 +368,24 @@ def test_callbacks_that_only_look_on_may_come_and_go():
     again.to(5)
 
 
+def test_a_thousand_layers_go_on():
+    def deep():
+        chain = Dense(3, 3)
+        for i in range(999):  # each Sequential inside the next
+            chain = cr.Sequential(chain, cr.ReLU() if i % 2 else Dense(3, 3, bias=False))
+        return Model(chain, seed=0)
+
+    parts = []
+    for epochs in ((2,), (1, 2)):
+        for last in epochs:
+            model = deep()
+            assert len(model.layers) == 1000
+            path = f"{len(epochs)}.npz"
+            fit(model, Adam(0.05), [Checkpoint(path)], epochs=last, resume_from=path)
+        parts.append((model.parameters.tobytes(), str(model.history)))
+    assert parts[0] == parts[1]
+
+
 # ---- when a file is written ----------------------------------------------------------------------
 
 

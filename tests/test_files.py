@@ -151,6 +151,68 @@ def test_a_function_that_is_no_initializer_is_refused_when_saving(tmp_path):
         Model(Centred(2, label=np.sin)).save(tmp_path / "a")
 
 
+@register
+class Doubled(Layer):
+    """An own layer that does not keep its argument as it came."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.features = 2 * features
+        self.add_parameter("s", (self.features,))
+
+    def forward(self, x, training=False):
+        return x * self.s, x
+
+
+@register
+class Drawn(Layer):
+    """An own layer that cannot be built without its initializer, which no file holds."""
+
+    def __init__(self, init):
+        super().__init__()
+        self.init = init
+        self.add_parameter("s", (2,), init)
+
+    def forward(self, x, training=False):
+        return x * self.s, x
+
+
+def knotted():
+    (knot := []).append(knot)
+    return knot
+
+
+def changed(layer, **attributes):
+    vars(layer).update(attributes)
+    return layer
+
+
+UNLOADABLE = {
+    "an argument kept otherwise": (lambda: Doubled(2), ValueError, r"'0\.s' of shape \(8,\), and"),
+    "an argument left out": (lambda: Drawn(cr.initializers.ones), ValueError, "Drawn cannot be b"),
+    "an option made wrong": (lambda: changed(Dropout(0.5), p=2), ValueError, "p must be a number"),
+    "a size made wrong": (lambda: changed(Dense(2, 2), out_features=3), ValueError, r"'0\.W' of"),
+    "a list in itself": (lambda: Centred(2, label=knotted()), TypeError, "nested too deep"),
+    "digits": (lambda: Centred(2, label=10**5000), ValueError, "could not be loaded: .*4300 digit"),
+}
+
+
+@pytest.mark.parametrize(("layer", "error", "sentence"), UNLOADABLE.values(), ids=UNLOADABLE)
+def test_what_could_not_be_loaded_again_is_not_saved(layer, error, sentence, saved):
+    """A file that nobody can open is a lost model, found out when it is too late."""
+    before, model = saved.read_bytes(), Model(layer(), seed=0)
+    with pytest.raises(error, match=sentence):
+        model.save(saved)
+    checkpoint = cr.Checkpoint(saved)
+    with pytest.raises(error, match=sentence):  # before the first epoch, not after it
+        model.fit(
+            np.ones((3, 2)), np.ones((3, 2)), loss=cr.MeanSquaredError(), optimizer=cr.SGD(0.1),
+            callbacks=[checkpoint], verbose=0,
+        )  # fmt: skip
+    assert saved.read_bytes() == before
+    assert os.listdir(saved.parent) == [saved.name]
+
+
 @pytest.mark.parametrize("error", [OSError(28, "disk full"), KeyboardInterrupt(), MemoryError()])
 def test_a_failed_save_leaves_the_old_file_whole_and_no_litter(error, saved, monkeypatch):
     def half(file, *_, **__):
@@ -170,13 +232,17 @@ def test_what_the_system_refuses_is_an_oserror(saved):
     inside = saved.parent / "folder"
     inside.mkdir()
     for path in (saved.parent / "nowhere" / "a", saved / "a", inside):
-        with pytest.raises(OSError, match=str(path.name)):
+        with pytest.raises(OSError, match=f"'{path}'$"):  # this path, and no other beside it
             net().save(path)
         with pytest.raises(OSError, match=str(path.name)):
             Model.load(path)
     assert sorted(os.listdir(saved.parent)) == ["folder", "model"]
     with pytest.raises(FileNotFoundError):
         Model.load(saved.parent / "missing")
+    for path in (f"{saved}/", f"{saved.parent}/new/", ""):  # what `open` would not write to
+        with pytest.raises(OSError, match=r"directory: '.*'$"):
+            net().save(path)
+    assert sorted(os.listdir(saved.parent)) == ["folder", "model"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions and links")
@@ -193,6 +259,39 @@ def test_permissions_and_links_stay(saved):
     model.save(fresh)
     (plain := saved.with_name("plain")).write_bytes(b"")
     assert fresh.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.skipif(not hasattr(os, "chown"), reason="POSIX owners and groups")
+def test_owner_and_group_stay_or_nobody_new_may_read(saved, monkeypatch):
+    """A file of a group may not become readable to the members of another one."""
+    saved.chmod(0o664)
+    asked, state = [], os.stat
+
+    def foreign(path, *rest, **options):  # the earlier file is that of another group
+        found = list(state(path, *rest, **options))
+        if str(path) == os.path.realpath(saved):
+            found[4:6] = 12345, 23456
+        return os.stat_result(found)
+
+    def chown(path, owner, group):
+        asked.append((owner, group))
+        raise PermissionError
+
+    for mode, wanted in (0o664, 0o604), (0o604, 0o600), (0o660, 0o600):
+        saved.chmod(mode)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "stat", foreign)
+            patch.setattr(os, "chown", chown)
+            net().save(saved)
+        assert stat.S_IMODE(saved.stat().st_mode) == wanted
+    assert asked == [(-1, 23456), (12345, 23456)] * 3
+    if os.geteuid() == 0:  # who alone may give a file away
+        os.chown(saved, 12345, 23456)
+        saved.chmod(0o640)
+        net().save(saved)
+        found = saved.stat()
+        kept = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+        assert kept == (12345, 23456, 0o640)
 
 
 # ---- files: what is refused ----------------------------------------------------------------------
@@ -256,6 +355,14 @@ CHANGES = {
     ),
     "too large": ({"members": {W: npy(np.zeros((8, 9999), F4))}}, r"4\.W has not the size"),
     "newer": ({"format": 2, "chainrule": "7.1"}, r"format 2.*7\.1 or later"),
+    "a newer layer": (
+        {"layers": stranger("Convolution"), "chainrule": "7.1"},
+        rf"written by chainrule 7\.1, this is {cr.__version__}: The layer 'Convolution' is not kn",
+    ),
+    "a newer array": (
+        {"layers": [dense(3, 2)], "frozen": [], "chainrule": "7.1"},
+        r"written by chainrule 7\.1, .*: arrays are missing",
+    ),
     "no format": ({"format": None}, "its format is None"),
     "unknown": ({"layers": stranger("Stranger")}, r"'Stranger' is not known.*register_layer"),
     "import": ({"layers": stranger("os.system")}, "not known"),

@@ -3,6 +3,7 @@ compared with the plain loop, with a formula, or with what the message must name
 
 from __future__ import annotations
 
+import copy
 import re
 import tracemalloc
 
@@ -22,6 +23,7 @@ from chainrule import (
     SoftmaxCrossEntropy,
     Tanh,
 )
+from chainrule.testing import LAYOUTS, in_layout
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 2))
@@ -340,13 +342,50 @@ def test_masked_entries_are_not_uncovered():
     """`asarray` gives what lies under the mask, which stands for a gap."""
     masked = np.ma.masked_array(X, mask=X > 2)
     assert masked.mask.any()
-    for options in ({"x": masked}, {"y": np.ma.masked_array(Y, mask=Y > 1)}):
+    rows = list(masked)  # each with its part of the mask
+    for options in ({"x": masked}, {"x": rows}, {"y": np.ma.masked_array(Y, mask=Y > 1)}):
         with pytest.raises(ValueError, match=r"fit: [xy] has masked entries.*filled"):
             fit(net(), **options)
     one, other = net(), net()
     fit(one, np.ma.masked_array(X))
     fit(other)
     assert np.array_equal(one.parameters, other.parameters)
+
+
+@pytest.mark.parametrize("kind", ["list", ">f8", *LAYOUTS])
+def test_training_does_not_see_how_data_lie_in_memory_and_changes_nothing(kind):
+    def laid(array):
+        if kind == "list":
+            return array.tolist()
+        return array.astype(kind) if kind == ">f8" else in_layout(array, kind)
+
+    def train(how):
+        x, y, w = (how(array) for array in (X, Y, np.linspace(0.5, 1.5, 20)))
+        tests, metrics, callbacks = [how(X[:4]), how(Y[:4])], [cr.R2()], [cr.TerminateOnNaN()]
+        given = [x, y, w, *tests]
+        before = copy.deepcopy(given)
+        model = net(dtype="float32")
+        history = fit(
+            model, x, y, sample_weight=w, validation_data=tests, metrics=metrics, batch_size=6,
+            callbacks=callbacks, optimizer=cr.Adam(0.1), epochs=3, clip_norm=0.1,
+        )  # fmt: skip
+        predictions = model.predict(x, batch_size=7)
+        assert all(np.array_equal(a, b) for a, b in zip(given, before, strict=True))
+        assert [type(a) for a in given] == [type(a) for a in before]
+        assert (len(tests), len(metrics), len(callbacks)) == (2, 1, 1)
+        assert predictions.dtype == model.parameters.dtype == np.float32
+        return np.concatenate([model.parameters, predictions.ravel(), *history.values()])
+
+    assert train(laid) == pytest.approx(train(np.copy), rel=1e-5, abs=1e-6)  # BLAS sums otherwise
+
+
+def test_class_weights_that_came_in_stay_as_they_were():
+    weights = {0: 1.0, 2: 3.0}
+    options = {"loss": LOSS, "class_weight": weights}
+    history = fit(net(3), X, LABELS, **options)
+    history.class_weight[0] = 9.0
+    net(3).evaluate(X, LABELS, **options)
+    assert weights == {0: 1.0, 2: 3.0}
 
 
 # ---- the figures ---------------------------------------------------------------------------------

@@ -452,6 +452,12 @@ def test_a_path_with_a_nul_is_refused():
             call("a\0b")
 
 
+def test_a_path_that_is_no_text_of_the_system_is_refused():
+    for call in (Model.load, hostile.model().save):
+        with pytest.raises(ValueError, match=r"got '\\ud800', which this system cannot write"):
+            call("\ud800")
+
+
 def test_a_file_that_may_not_be_written_to_stays(monkeypatch):
     hostile.model().save("model")
     before = Path("model").read_bytes()

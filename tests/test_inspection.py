@@ -341,6 +341,8 @@ WRONG = {
         lambda: inspection.decision_regions(classifier(), np.ones((0, 2))), VE, "shape (N, 2)"),
     "regions: NaN": (
         lambda: inspection.decision_regions(classifier(), [[0, np.nan]]), VE, "not finite"),
+    "regions: points": (
+        lambda: inspection.decision_regions(classifier(), X, 10**6), VE, "up to 10000"),
     "regions: no model": (lambda: inspection.decision_regions(3, X), TE, "Model or a function"),
     "regions: logits": (
         lambda: inspection.decision_regions(lambda x: 3 * x[:, 0], X), VE, "chainrule.sigmoid"),

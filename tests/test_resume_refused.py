@@ -21,6 +21,7 @@ from chainrule import (
     BatchNorm,
     Callback,
     Checkpoint,
+    CSVLogger,
     Dense,
     EarlyStopping,
     LambdaCallback,
@@ -105,11 +106,47 @@ def test_callbacks_with_other_options_are_refused(first, second, sentence):
     refused(sentence, callbacks=[second], metrics=[Accuracy()])
 
 
+def test_a_run_that_is_refused_leaves_the_log_alone(folder):
+    """The rows after the checkpoint are all that is left of these epochs."""
+    log = folder / "run.csv"
+    fit(net(), Adam(0.05), [CSVLogger(log), EarlyStopping("loss"), Checkpoint("run.npz")], epochs=2)
+    before = log.read_text() + "2,0.5\n"
+    log.write_text(before)
+    refused("patience=5, this", callbacks=[CSVLogger(log), EarlyStopping("loss", patience=9)])
+    assert log.read_text() == before
+    ended = [CSVLogger(log), EarlyStopping("loss")]
+    fit(net(), Adam(0.05), ended, epochs=2, resume_from="run.npz")
+    assert log.read_text() == before.removesuffix("2,0.5\n")
+
+
 def test_a_generator_of_another_kind_is_refused():
     begun(2)
     model = net()
     model.layers[3].rng = np.random.Generator(np.random.MT19937(3))
     refused("3.rng was drawn by PCG64, and is by MT19937", model)
+
+
+@cr.register_layer
+class Words(cr.Tanh):
+    """An own layer that reads a file of its own when it is built."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+        with open(path, encoding="utf-8") as file:
+            self.text = file.read()
+
+
+def test_a_run_whose_layer_misses_a_file_is_not_begun_anew(folder):
+    """It would write over the run that there is."""
+    (folder / "words").write_text("a b")
+    model = Model(Dense(3, 3), Words("words"), seed=0)
+    fit(model, Adam(0.05), [Checkpoint("run.npz")], epochs=1)
+    before = (folder / "run.npz").read_bytes()
+    (folder / "words").unlink()
+    with pytest.raises(ValueError, match=r"could not be loaded: .*words"):
+        fit(model, Adam(0.05), [Checkpoint("run.npz")], resume_from="run.npz")
+    assert (folder / "run.npz").read_bytes() == before
 
 
 def test_a_model_file_is_no_run():
@@ -160,6 +197,14 @@ def test_what_cannot_be_saved_is_refused_before_training():
         fit(Model(Dense(3, 3), own), Adam(), kept)
     with pytest.raises(ValueError, match="no 'val_loss' to monitor"):
         fit(net(), Adam(), [Checkpoint("run.npz", keep_best=True)])
+    assert os.listdir() == []
+
+
+def test_two_files_of_one_path_are_refused_before_training():
+    """The best model would be lost under the run of another checkpoint."""
+    for other in (Checkpoint("run.best.npz"), Checkpoint("run.npz")):
+        both = [Checkpoint("run.npz", keep_best=True, monitor="loss"), other]
+        refused(r"would be '.*run(.best)?\.npz'", callbacks=both, resume_from=None)
     assert os.listdir() == []
 
 
@@ -242,6 +287,7 @@ WRONG = {
     "a state below 0": (in_text('"inc", ', '"inc", -'), None),
     "a state that is rounded": (in_text(r'"inc", \d+', '"inc", 1.5'), "rng is out of range"),
     "optimizer": (set_part("optimizer", {"dict": [["steps", -3]]}), "steps must be a count"),
+    "no float": (set_part("optimizer", {"dict": [["steps", 10**400]]}), "steps must be below"),
     "an array twice": (set_part("optimizer", {"dict": [
         ["steps", 3], ["m", {"array": 2}], ["v", {"array": 2}]]}), "a value is array 2 of 11, or"),
     "moments": (in_text('(?<="array": )[0145]}', lambda m: f"{'45__01'[int(m[0][0])]}}}"),

@@ -333,6 +333,7 @@ ROWS = [
           "max_elements"),
     *each("numerical_gradient: eps", lambda v: cr.numerical_gradient(sum, X, eps=v), RATES, "eps"),
     row("numerical_gradient: array", lambda: cr.numerical_gradient(np.sin, X), TE, "a number"),
+    row("numerical_gradient: none", lambda: cr.numerical_gradient(lambda x: None, X), TE, "got No"),
     row("numerical_gradient: x", lambda: cr.numerical_gradient(np.sum, "abc"), TE, "numbers"),
 ]  # fmt: skip
 

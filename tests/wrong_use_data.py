@@ -76,6 +76,8 @@ DATA_ROWS = [
         ("none", [], VE, "there are no labels; give num_classes"),
     ]),
     row("one_hot: too large", lambda: cr.one_hot([0, 3], 3), VE, "from 0 to 2, got 0 to 3"),
+    row("one_hot: no classes", lambda: cr.one_hot([0, 10**15]), VE, "more memory than there is"),
+    row("one_hot: identities", lambda: cr.one_hot([0, 2**62]), VE, "more memory than there is"),
     *each("one_hot: num_classes", lambda v: cr.one_hot(Y, v), SIZES, "num_classes must be an int"),
     *each("one_hot: dtype", lambda v: cr.one_hot(Y, dtype=v),
           [("banana", TE), (object, TE), ("U3", TE), ("complex64", TE)], "dtype must be one of"),

@@ -139,6 +139,12 @@ LAYER_ROWS = [
     row("Dense: width", lambda: cr.Dense(2, 1).forward(np.ones((3, 5))), VE, "(..., 2)"),
     row("Dense: trainable 1", lambda: setattr(cr.Dense(2, 1), "trainable", 1), TE, "True or False"),
     *each("Dropout: p", cr.Dropout, SHARES, "p must be a number in [0, 1]"),
+    row("BatchNorm: eps that vanishes", lambda: cr.BatchNorm(2, 1e-50), VE, "eps=1e-50 is less"),
+    row("LayerNorm: eps that vanishes", lambda: cr.LayerNorm(2, 1e-46), VE, "than float32 can"),
+    row("Layer: large buffer", lambda: cr.Layer().add_buffer("b", [1e300]), VE, "too large for fl"),
+    row("Layer: large buffer throughout", lambda: cr.Layer().add_buffer(
+        "b", np.broadcast_to(1e300, 9)), VE, "b holds values too large for float32"),
+    row("Dropout: p of more digits than a text", lambda: cr.Dropout(10**5000), VE, "got inf"),
     row("Dropout: rng", lambda: cr.Dropout(0.5, rng=0), TE, "default_rng(0)"),
     # ---- embedding
     *each("Embedding: num", lambda v: cr.Embedding(v, 2), COUNTS, "num_embeddings must be an int"),

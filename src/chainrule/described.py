@@ -25,7 +25,10 @@ MAX_DIGITS = 4300  # of an integer, which Python reads from a text
 
 def describe_layers(layers: Sequence[Layer]) -> list[Any]:
     """The layers of a model as JSON holds them; refuse what it cannot."""
-    described: list[Any] = _plain(None, "layers", layers, {}, "")
+    try:
+        described: list[Any] = _plain(None, "layers", layers, {}, "")
+    except RecursionError:
+        raise TypeError("Model.save: an argument of a layer is nested too deep.") from None
     return described
 
 

@@ -50,8 +50,8 @@ def check_number(
     if is_real := isinstance(value, numbers.Real) and not isinstance(value, bool):
         try:
             number = float(value)
-        except OverflowError:  # an integer beyond all floats
-            number = math.inf
+        except OverflowError:  # an integer beyond all floats, and perhaps all texts
+            value = number = math.inf
         above = number > low if open_low else number >= low
         below = number < high if open_high else number <= high
         if above and below and math.isfinite(number):
@@ -124,8 +124,9 @@ def as_numbers(what: str, values: Any) -> Array:
         raise ValueError(
             f"{what} must be an array of numbers, got rows of unequal length."
         ) from None
-    derived = type(values) is not np.ndarray and isinstance(values, np.ndarray)
-    if derived and np.any(getattr(values, "mask", False)):  # asarray would uncover them
+    parts = values if isinstance(values, (list, tuple)) else (values,)
+    derived = (v for v in parts if type(v) is not np.ndarray and isinstance(v, np.ndarray))
+    if any(np.any(getattr(v, "mask", False)) for v in derived):  # asarray would uncover them
         raise ValueError(
             f"{what} has masked entries, which would count as they are; fill them, as by "
             "x.filled(0), or leave their rows out."

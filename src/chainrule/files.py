@@ -18,7 +18,7 @@ import secrets
 import stat
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -32,7 +32,7 @@ from .described import (
     entry,
     read_json,
 )
-from .errors import show
+from .errors import at, show
 from .packing import KINDS, pack, unpack
 from .parameters import unique, walk
 
@@ -61,22 +61,25 @@ def save(
 
     `members` are those of a run, from `run_members`.
     """
+    _check_count("layers", sum(1 for _ in walk(model.layers)), MAX_LAYERS)
     text = _as_bytes("Model.save: layers and metadata", describe(model))
     arrays = {DESCRIPTION: text, **model.named_parameters(), **model.named_buffers()}
     arrays |= members or {}
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    standings = sum(1 for _ in walk(model.layers))
-    for what, n, most in ("layers", standings, MAX_LAYERS), ("arrays", len(arrays), MAX_MEMBERS):
-        if n > most:  # such a file could not be loaded
-            raise ValueError(f"Model.save: a file holds {most} {what} at most, this model has {n}.")
+    _check_count("arrays", len(arrays), MAX_MEMBERS)
     replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
 
+def _check_count(what: str, n: int, most: int) -> None:
+    if n > most:  # such a file could not be loaded
+        raise ValueError(f"Model.save: a file holds {most} {what} at most, this model has {n}.")
+
+
 def describe(model: Model) -> dict[str, Any]:
-    """What a file says of a model beside its arrays."""
+    """What a file says of a model beside its arrays, once it is known that it can be loaded."""
     from . import __version__
 
-    return {
+    description = {
         "format": FORMAT,
         "chainrule": __version__,
         "dtype": model.dtype.name,
@@ -84,6 +87,30 @@ def describe(model: Model) -> dict[str, Any]:
         "layers": describe_layers(model.layers),
         "frozen": [name for name, layer in unique(model.layers).items() if not layer._trainable],
         "metadata": check_metadata("Model.save: metadata", model.metadata),
+    }
+    try:
+        layers, _, _ = _check(read_json(DESCRIPTION, json.dumps(description).encode()))
+        own, built = _shapes(model.layers), _shapes(layers)
+        if own != built:
+            name = next(name for name in (*own, *built) if own.get(name) != built.get(name))
+            raise ValueError(
+                f"built anew from their arguments, the layers would have {name!r} of shape "
+                f"{built.get(name)}, and it is {own.get(name)}; keep each argument of a "
+                "constructor as it came."
+            )
+    except Exception as error:  # own layers' constructors fail in many ways
+        raise ValueError(
+            f"Model.save: a file of this model could not be loaded: {reason_of(error)}"
+        ) from error
+    return description
+
+
+def _shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
+    """The shapes of all parameters and buffers by name."""
+    return {
+        name + key: shape
+        for name, layer in unique(layers).items()
+        for key, shape in (layer.parameter_shapes | layer.buffer_shapes).items()
     }
 
 
@@ -160,7 +187,7 @@ def reason_of(error: Exception) -> str:
         return "its description is nested too deep."
     if isinstance(error, KeyError):
         return f"{error} is missing in it."
-    plain = isinstance(error, (TypeError, ValueError)) and str(error)
+    plain = isinstance(error, (TypeError, ValueError, OSError)) and str(error)
     reason = str(error) if plain else repr(error)
     return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
 
@@ -168,14 +195,22 @@ def reason_of(error: Exception) -> str:
 def _load(
     cls: type[AnyModel], file: IO[bytes], run_wanted: bool
 ) -> tuple[AnyModel, dict[str, Any] | None]:
+    from . import __version__
+
     archive = Archive(file)
     if DESCRIPTION not in archive.members:
         raise ValueError("it has no description of a model.")
     description = _read_description(archive, DESCRIPTION)
-    layers, dtype, seed = _check(description)
-    metadata = check_metadata("metadata", description.get("metadata", {}))
-    run, beside = _check_run(archive, description.get("chainrule"))
-    _fill(layers, dtype, archive, beside)
+    version = description.get("chainrule")
+    with (
+        at(f"it was written by chainrule {version!s:.40}, this is {__version__}")
+        if (version != __version__)
+        else contextlib.nullcontext()
+    ):  # which may have known other layers
+        layers, dtype, seed = _check(description)
+        metadata = check_metadata("metadata", description.get("metadata", {}))
+        run, beside = _check_run(archive, version)
+        _fill(layers, dtype, archive, beside)
     if run is not None and run_wanted:
         arrays = [archive.read(name, shape, kind) for name, (shape, kind) in beside.items()]
         taken: set[int] = set()
@@ -272,23 +307,22 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> 
     given = check_path(path)
     path = os.path.realpath(given)
     temporary = os.path.join(os.path.dirname(path), f".{secrets.token_hex(8)}.tmp")
-    mode = _mode(path, given)
+    earlier = _earlier(path, given)
+    mode = 0o666 if earlier is None else earlier.st_mode & 0o700
     try:
         # never readable, not even half written, by those who may not read the earlier file
-        with open(
-            temporary, "xb", opener=lambda p, f: os.open(p, f, 0o666 if mode is None else mode)
-        ) as file:
+        with open(temporary, "xb", opener=lambda p, f: os.open(p, f, mode)) as file:
             write(file)
             file.flush()
+            if earlier is not None:
+                _take_over(temporary, earlier)
             os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(temporary, mode)
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError) and error.errno is not None:
-            error.filename, error.filename2 = given, None  # not the temporary one's
+            raise OSError(error.errno, error.strerror, given) from error  # not the temporary one
         raise
     with contextlib.suppress(OSError):  # the move itself; Windows opens no folder
         folder = os.open(os.path.dirname(path), os.O_RDONLY)
@@ -298,32 +332,48 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[Any], None]) -> 
             os.close(folder)
 
 
-def _mode(path: str, given: str) -> int | None:
-    """The permissions of an earlier file; what a plain `open` would not write to is refused."""
+def _take_over(temporary: str, earlier: os.stat_result) -> None:
+    """Give a new file the group, the owner and the permissions of an earlier one.
+
+    Where the group cannot stay, another one gets no rights, and all others none that the group had
+    not, for its members are now among them.
+    """
+    mode = stat.S_IMODE(earlier.st_mode)
+    for owner in (-1, earlier.st_uid):  # a group by its members, an owner by root alone
+        with contextlib.suppress(OSError, AttributeError):  # Windows has no chown
+            os.chown(temporary, owner, earlier.st_gid)
+    if os.stat(temporary).st_gid != earlier.st_gid:
+        mode &= ~0o077 | (mode >> 3 & 0o7)
+    os.chmod(temporary, mode)
+
+
+def _earlier(path: str, given: str) -> os.stat_result | None:
+    """The state of an earlier file; what a plain `open` would not write to is refused."""
+    found = None
     try:
-        mode = os.stat(path).st_mode
+        found = os.stat(path)
     except FileNotFoundError:
-        return None
+        pass
     except OSError as error:
         error.filename = given
         raise
     number = 0
-    if stat.S_ISDIR(mode):
+    if not os.path.basename(given) or (found and stat.S_ISDIR(found.st_mode)):
         number = errno.EISDIR
-    elif not stat.S_ISREG(mode):  # a device or a pipe, which must not be replaced by a file
+    elif found and not stat.S_ISREG(found.st_mode):  # a device or a pipe must not be replaced
         number = errno.EINVAL
-    elif not os.access(path, os.W_OK):
+    elif found and not os.access(path, os.W_OK):
         number = errno.EACCES
     if number:
         raise OSError(number, os.strerror(number), given)
-    return stat.S_IMODE(mode)
+    return found
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Let the operating system refuse now what it would refuse when a file is written."""
     given = check_path(path)
     target = os.path.realpath(given)
-    _mode(target, given)
+    _earlier(target, given)
     try:
         with tempfile.TemporaryFile(dir=os.path.dirname(target)):
             pass
@@ -338,4 +388,10 @@ def check_path(path: Any) -> str:
         raise TypeError(f"expected the path of a model file, got {path!r}.")
     if "\0" in (text := os.fsdecode(path)):
         raise ValueError(f"expected the path of a file, got {path!r}, with a NUL in it.")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"expected the path of a file, got {path!r}, which this system cannot write as bytes."
+        ) from None
     return text

@@ -64,7 +64,10 @@ def numerical_gradient(f: Callable[[Array], float], x: Any, eps: float = 1e-6) -
 def _number(value: Any) -> float:
     if np.ndim(value) != 0:
         raise TypeError(f"numerical_gradient: f must return a number, got shape {np.shape(value)}.")
-    return float(value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"numerical_gradient: f must return a number, got {value!r}.") from None
 
 
 def gradcheck(

@@ -45,10 +45,16 @@ class History(dict[str, list[Any]]):
         self.class_weight: dict[int, float] | None = None
 
     def add(self, epoch: int, figures: Mapping[str, Any]) -> None:
-        """Write down an epoch."""
-        self.epochs.append(epoch)
-        for name, value in figures.items():
-            self.setdefault(name, []).append(value)
+        """Write down an epoch, all of it or nothing: Ctrl-C may come in between."""
+        n = len(self.epochs)
+        try:
+            for name, value in figures.items():
+                self.setdefault(name, []).append(value)
+            self.epochs.append(epoch)
+        except BaseException:
+            for values in self.values():
+                del values[n:]
+            raise
 
     def table(self) -> str:
         """The figures as text, a row for each epoch, counted from 1; arrays are left out."""

@@ -160,12 +160,13 @@ class Layer:
     def add_buffer(self, name: str, value: Array) -> None:
         """Declare an array that is kept and saved but not learned, with its first value."""
         self._check_new_name(name)
-        array = as_numbers(f"{type(self).__name__}: {name}", value)
+        array = as_numbers(what := f"{type(self).__name__}: {name}", value)
         # one number throughout, as np.broadcast_to(0.0, n), takes no memory before it is looked at
         later = array.ndim and array.size and not any(array.strides)
         self._buffers[name] = array.shape, float(array.flat[0]) if later else 0.0
+        values = cast(what, np.asarray(array.flat[0]) if later else array, np.float32)
         if not later:
-            self.__dict__[name] = array.astype(np.float32)
+            self.__dict__[name] = values.copy(order="K")
 
     @property
     def params(self) -> MutableMapping[str, Any]:

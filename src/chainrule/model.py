@@ -360,7 +360,8 @@ class Model:
         """Refuse inputs whose shape does not fit; return the shape of one prediction."""
         if not shape:
             raise ValueError("Model: x must have a batch axis, got a single number.")
-        if shape[1:] not in self._shapes:
+        y_shape = self._shapes.get(shape[1:])
+        if y_shape is None:
             try:
                 y_shape = chain_shape(self.layers, shape[1:])
             except ValueError as error:
@@ -372,8 +373,7 @@ class Model:
             if len(self._shapes) >= 256:
                 self._shapes.clear()
             self._shapes[shape[1:]] = y_shape
-            return y_shape
-        return self._shapes[shape[1:]]
+        return y_shape
 
     def activations(self, x: Any) -> list[Array]:
         """The output of every layer of the chain, hidden ones included, in evaluation mode."""
@@ -700,7 +700,8 @@ class Model:
             For a layer whose arguments a file cannot hold, or that is not registered; and for
             metadata that are no plain JSON (NaN is none).
         ValueError
-            For metadata of more than 16 MB, and more than 10,000 layers.
+            For what could not be loaded again: layers that are not built from their arguments as
+            they are, metadata of more than 16 MB, and more than 10,000 layers.
         OSError
             What the operating system refuses.
         """

@@ -186,6 +186,11 @@ def one_hot(labels: Any, num_classes: int | None = None, dtype: DTypeLike = "flo
         kind = None
     if kind is None or kind.kind not in "fiub":
         raise TypeError(f"one_hot: dtype must be one of numbers, as float32, got {dtype!r}.")
-    y = np.zeros((array.size, count), kind)
+    try:
+        y = np.zeros((array.size, count), kind)
+    except (MemoryError, ValueError):  # ValueError: more than NumPy can count
+        raise ValueError(
+            f"one_hot: {array.size} rows of {count} classes take more memory than there is."
+        ) from None
     y[np.arange(array.size), array.ravel().astype(np.intp)] = 1
     return y.reshape(*array.shape, count)

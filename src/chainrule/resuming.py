@@ -72,7 +72,7 @@ class Run:
             if not isinstance(path, (str, os.PathLike)):
                 raise TypeError(f"fit: resume_from must be the path of a file, got {path!r}.")
             self.path = os.fsdecode(path)
-            with contextlib.suppress(FileNotFoundError):
+            if self._is_there():
                 self._read()
 
     # ---- to a file -------------------------------------------------------------------------------
@@ -81,9 +81,11 @@ class Run:
         """Refuse at the start of a fit what would be refused after its first epoch."""
         if self.checkpoints:
             self._members(0)
-        for checkpoint in self.checkpoints:
-            for path in checkpoint.targets():
-                files.check_writable(path)
+        paths = [path for checkpoint in self.checkpoints for path in checkpoint.targets()]
+        for i, path in enumerate(paths):
+            if path in paths[:i]:  # the best model, say, under the run of another checkpoint
+                raise ValueError(f"Checkpoint: two files of this fit would be {path!r}.")
+            files.check_writable(path)
 
     def save(self, epoch: int) -> None:
         """Write the checkpoints that are due after this epoch, counted from 0."""
@@ -136,6 +138,14 @@ class Run:
             raise ValueError(
                 f"fit: the run in {self.path!r} cannot be resumed: {reason}"
             ) from error
+
+    def _is_there(self) -> bool:
+        """Asked of the path alone: an own layer that misses a file of its own is no new run."""
+        try:
+            os.stat(files.check_path(self.path))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _read(self) -> None:
         """Read the checkpoint and compare the models."""

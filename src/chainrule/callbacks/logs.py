@@ -59,6 +59,7 @@ class CSVLogger(Callback):
     def on_train_begin(self) -> None:
         self._target = os.path.abspath(self.path)  # for a run that changes its folder
         self._torn = False
+        self._content: bytes | None = None
         self._check_writable()
         self._columns = self._header() if self.append else []
         self._goes_on = bool(self._columns)
@@ -77,6 +78,7 @@ class CSVLogger(Callback):
             os.remove(os.path.realpath(self.path))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        self._put_back()
         row: dict[str, Any] = {"epoch": epoch}
         row |= {name: np.asarray(value).item() for name, value in logs.items() if is_scalar(value)}
         lines = [[row.get(name, "") for name in self._columns or row]]
@@ -110,10 +112,18 @@ class CSVLogger(Callback):
                 f"CSVLogger: {self.path!r} is not the log of the run that should be resumed; "
                 "use that one's path, or append=False to replace it."
             )
-        if found != content:
-            with open(self._target, "wb") as file:
-                file.write(content)
+        self._content = content if found != content else None
         self._columns, self._goes_on, self._torn = columns, False, False
+
+    def _put_back(self) -> None:
+        """Write the log of a run that is resumed, once it is: another callback may refuse it."""
+        if self._content is not None:
+            with open(self._target, "wb") as file:
+                file.write(self._content)
+            self._content = None
+
+    def on_train_end(self) -> None:
+        self._put_back()
 
     def _read(self) -> bytes:
         """What the file holds; nothing where there is none."""

@@ -120,7 +120,7 @@ def decision_regions(
     (50, 50, 1)
     """
     owner = "inspection.decision_regions"
-    points = check_count(owner, "points", points, low=2)
+    points = check_count(owner, "points", points, low=2, high=10_000)  # more than a screen shows
     margin = check_number(owner, "margin", margin, low=0)
     x = as_numbers(f"{owner}: x", x)
     if x.ndim != 2 or x.shape[1] != 2 or len(x) == 0:

@@ -37,6 +37,8 @@ class Normalization(Layer):
         owner = type(self).__name__
         shape = tuple(check_count(owner, name, size) for size in sizes)
         self.eps = check_number(owner, "eps", eps, low=0, open_low=True)
+        if np.float32(self.eps) == 0:  # where nothing varies, 0 would be divided by 0
+            raise ValueError(f"{owner}: eps={eps!r} is less than float32 can hold.")
         self.add_parameter("gamma", shape, ones)
         self.add_parameter("beta", shape, zeros)
         return shape

@@ -123,6 +123,8 @@ class Optimizer:
         steps = state.get("steps")
         if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
             raise ValueError(f"{name}: the state's steps must be a count, got {steps!r}.")
+        if steps >= 2**63:  # powers of the betas would overflow
+            raise ValueError(f"{name}: the state's steps must be below 2**63, got a larger one.")
         if set(vectors) != (set(self._state) if steps else set(vectors) & set(self._state)):
             raise ValueError(
                 f"{name}: the state has the vectors {sorted(vectors, key=str)}, expected "
