@@ -24,6 +24,8 @@ TOLD = {"model", "optimizer", "params"}  # to a callback, before it is asked any
 def picture(thing: Any, seen: dict[int, int] | None = None) -> Any:
     """All that a thing holds, in a form that can be compared: bits of arrays, states, options."""
     seen = {} if seen is None else seen
+    if type(thing) is int:
+        return hex(thing)  # which any number of digits has
     if isinstance(thing, (type, type(None), bool, int, float, complex, str, bytes)):
         return repr(thing)
     if id(thing) in seen:

@@ -163,8 +163,8 @@ class Layer:
         array = as_numbers(what := f"{type(self).__name__}: {name}", value)
         # one number throughout, as np.broadcast_to(0.0, n), takes no memory before it is looked at
         later = array.ndim and array.size and not any(array.strides)
-        self._buffers[name] = array.shape, float(array.flat[0]) if later else 0.0
         values = cast(what, np.asarray(array.flat[0]) if later else array, np.float32)
+        self._buffers[name] = array.shape, float(values) if later else 0.0
         if not later:
             self.__dict__[name] = values.copy(order="K")
 
