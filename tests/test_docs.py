@@ -16,7 +16,7 @@ import chainrule as cr
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
     path
-    for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+    for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")]
     if not {"_made", "_build"} & set(path.parts)
 )
 EVERY = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -70,6 +70,7 @@ def main() -> None:
     dictionary = SpellChecker()
     ours = set(WORDS.read_text(encoding="utf-8").split())
     pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md"]
+    pages += [ROOT / "benchmarks" / "peers" / "README.md"]
     pages += sorted(path for path in ROOT.glob("docs/**/*.md") if "_made" not in path.parts)
     needed: set[str] = set()
     wrong = []
