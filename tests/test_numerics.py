@@ -8,7 +8,20 @@ import numpy as np
 import pytest
 
 import chainrule as cr
-from chainrule.numerics import logsumexp, shift, sigmoid, softmax, softplus, sum_rows
+from chainrule.numerics import (
+    SMALL,
+    logsumexp,
+    max_along,
+    negative,
+    positive,
+    shift,
+    sigmoid,
+    softmax,
+    softplus,
+    sum_along,
+    sum_columns,
+    sum_rows,
+)
 
 INF, NAN = np.inf, np.nan
 FLOATS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -130,6 +143,71 @@ def test_zero_axes(dtype):
 
 def test_logsumexp_of_no_classes_is_minus_infinity():
     np.testing.assert_array_equal(logsumexp(np.zeros((3, 0))), np.full((3, 1), -INF))
+
+
+def test_sigmoid_in_float16():
+    x = np.array([-INF, -9, 0, 5, 9, 12, 60000, INF, NAN], np.float16)
+    exact = [0, 0.00012339457598623172, 0.5, 0.99330714907571516, 1, 1, 1, 1, NAN]
+    assert_ulps(sigmoid(x), exact, np.float16)
+
+
+# ---- spellings that depend on sizes and layouts ----------------------------------------------
+
+
+@FLOATS
+@pytest.mark.parametrize("n", [1, 7, SMALL // 7, SMALL // 7 + 1])
+def test_positive_and_negative_parts(n, dtype):
+    x = np.tile(np.array([-INF, -2.5, -0.0, 0.0, 1e-40, INF, NAN], dtype), (n, 1))
+    y, z = positive(x), negative(x)
+    np.testing.assert_array_equal(y, [[0, 0, 0, 0, dtype(1e-40), INF, NAN]] * n)
+    np.testing.assert_array_equal(z, [[-INF, -2.5, 0, 0, 0, 0, NAN]] * n)
+    assert y.dtype == z.dtype == dtype
+    assert y.shape == z.shape == x.shape
+    assert y.flags.writeable
+
+
+@FLOATS
+@pytest.mark.parametrize(
+    "shape", [(5, 1), (5, 10), (5, 32), (5, 33), (5, 128), (5, 129), (3, 4, 6)]
+)
+def test_largest_and_sum_along_an_axis(shape, dtype):
+    x = np.random.default_rng(1).standard_normal(shape).astype(dtype)
+    x[0, ..., 0], x[1, ..., 0] = INF, NAN
+    for axis in (-1, len(shape) - 1, 1, -2):
+        for given in (x, np.asfortranarray(x), x[::-1, ::-1]):
+            wanted = np.asarray(given, np.longdouble)
+            most, total = max_along(given, axis), sum_along(given, axis)
+            np.testing.assert_array_equal(most, wanted.max(axis=axis, keepdims=True))
+            right = wanted.sum(axis=axis, keepdims=True)
+            size = np.abs(wanted).sum(axis=axis, keepdims=True)
+            finite = np.isfinite(right)
+            np.testing.assert_array_equal(total[~finite], right[~finite])
+            error = np.abs(total[finite] - right[finite])
+            assert (error <= 4 * np.finfo(dtype).eps * size[finite]).all()
+            assert most.dtype == total.dtype == dtype
+            assert most.shape == total.shape
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 3), (2, 0, 3)])
+def test_largest_and_sum_of_nothing(shape):
+    x = np.zeros(shape, np.float32)
+    assert (max_along(x) == -INF).all()
+    assert (sum_along(x, -1) == 0).all()
+    assert max_along(x).shape == sum_along(x, -1).shape == (*shape[:-1], 1)
+
+
+@FLOATS
+@pytest.mark.parametrize("d", [1, 2, 10, 128, 129, 5000])
+def test_sum_of_columns(d, dtype):
+    x = np.random.default_rng(2).standard_normal((9, d)).astype(dtype)
+    exact = x.astype(np.longdouble).sum(axis=1)
+    size = np.abs(x).sum(axis=1)
+    assert (np.abs(sum_columns(x) - exact) <= 4 * np.finfo(dtype).eps * size).all()
+    x[2, 0], x[5, 0] = NAN, INF
+    y = sum_columns(x)
+    assert np.flatnonzero(~np.isfinite(y)).tolist() == [2, 5]
+    assert y.dtype == dtype
+    assert y.shape == (9,)
 
 
 # ---- sum_rows --------------------------------------------------------------------------------

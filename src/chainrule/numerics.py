@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from ._types import Array
 
 ROWS = 1024  # that `sum_rows` sums at a time
-BLOCK = 16_384  # entries that the error function does at a time
+BLOCK = 32_768  # entries that the error function does at a time
+SMALL = 16_384  # entries up to which an array of zeros is the fastest to compare with
+NARROW, WIDE = 32, 128  # columns up to which `max_along` turns rows, and BLAS sums them
 
 
 def sigmoid(x: ArrayLike) -> Array:
     r"""Logistic sigmoid, :math:`\sigma(x) = 1 / (1 + e^{-x})`.
 
-    Written as :math:`e^{\min(x, 0)} / (1 + e^{-|x|})`, which neither overflows nor loses the small
-    values on the left, as the form with tanh would.
+    Written as :math:`e^x / (1 + e^x)`, which does not lose the small values on the left as the form
+    with tanh would; x is held where the result is 1 to the last digit, so that nothing overflows.
 
     Parameters
     ----------
@@ -46,13 +48,9 @@ def sigmoid(x: ArrayLike) -> Array:
     I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, section 3.10.
     """
     x = as_float(x)
-    e = np.abs(x)
-    e *= x.dtype.type(-1)
-    e = np.exp(e)
-    y = np.maximum(e, np.greater_equal(x, 0))  # e <= 1, so: e on the left, 1 on the right
-    e += x.dtype.type(1)
-    y /= e
-    return y
+    e = np.exp(x.clip(-np.inf, 40 if x.itemsize > 2 else 9))
+    e /= 1 + e
+    return e
 
 
 def softplus(x: ArrayLike) -> Array:
@@ -66,10 +64,8 @@ def softplus(x: ArrayLike) -> Array:
     [0.0, 0.693147, 10000.0]
     """
     x = as_float(x)
-    y = np.abs(x)
-    y *= x.dtype.type(-1)
-    y = np.log1p(np.exp(y))
-    y += np.maximum(x, x.dtype.type(0))
+    y = np.log1p(np.exp(-np.abs(x)))
+    y += positive(x)
     return y
 
 
@@ -86,7 +82,7 @@ def logsumexp(x: ArrayLike, axis: int = -1) -> Array:
     [[10000.6931]]
     """
     x = as_float(x)
-    m = x.max(axis=axis, keepdims=True, initial=-np.inf)
+    m = max_along(x, axis)
     s = sum_along(np.exp(shift(x, axis)), axis)
     with np.errstate(divide="ignore"):  # of no entries at all
         return np.where(np.isinf(m), m, m + np.log(s))
@@ -288,7 +284,7 @@ def shift(x: Array, axis: int = -1) -> Array:
     Where the largest is +inf, it becomes 0 and the others -inf, which is the limit; two of +inf
     and all of -inf have none and become NaN.
     """
-    m = x.max(axis=axis, keepdims=True, initial=-np.inf)
+    m = max_along(x, axis)
     with np.errstate(invalid="ignore", over="ignore"):
         z = x - m
     if np.isfinite(m).all():
@@ -301,8 +297,7 @@ def shift(x: Array, axis: int = -1) -> Array:
 def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b for matrices and vectors, by the call that costs least before BLAS begins.
 
-    `ndarray.dot` saves 0.5 µs of the operator's 1 µs, but takes no `out` of another dtype or with
-    strides.
+    `ndarray.dot` saves half of the operator's 1 µs, but takes no `out` with strides.
     """
     try:
         return a.dot(b, out)
@@ -323,8 +318,28 @@ def sum_rows(x: Array, out: Array | None = None) -> Array:
         return product(x.T, _ones(n, x.dtype), out)
     if n <= ROWS:
         return product(_ones(n, x.dtype), x, out)
-    blocks = [sum_rows(x[i : i + ROWS]) for i in range(0, n, ROWS)]
-    return sum_rows(np.stack(blocks), out=out)
+    parts = np.empty((-(-n // ROWS), x.shape[1]), x.dtype)
+    for k, part in enumerate(parts):
+        sum_rows(x[k * ROWS : (k + 1) * ROWS], out=part)
+    return sum_rows(parts, out=out)
+
+
+def sum_columns(x: Array) -> Array:
+    """Sum of each row, (n, d) -> (n,), by BLAS: 3 µs in place of 28 for (2048, 10).
+
+    A last digit may depend on the rows around, as it never does in `sum_along`.
+    """
+    return product(x, _ones(x.shape[1], x.dtype)) if x.shape[1] <= WIDE else x.sum(axis=1)
+
+
+def max_along(x: Array, axis: int = -1) -> Array:
+    """Largest entry along an axis, which stays with size 1; -inf where there is none.
+
+    NumPy takes longer from row to row than along short ones: turned, 7 µs, not 80, for (2048, 10).
+    """
+    if x.ndim == 2 and x.shape[1] <= NARROW and axis in (-1, 1):
+        return np.maximum.reduce(x.T.copy(), axis=0, initial=-np.inf)[:, None]
+    return np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
 
 
 def sum_along(x: Array, axis: int) -> Array:
@@ -347,14 +362,29 @@ def _ones(n: int, dtype: np.dtype[Any]) -> Array:
     return ones
 
 
+def positive(x: Array) -> Array:
+    """max(x, 0), a new array; NaN passes through.
+
+    For 32 x 64 and 2048 x 64 entries: with an array of zeros 0.6 and 13 µs, with `clip` 1.3 and 11,
+    with a row of zeros 1.2 and 20, with one zero 1.4 and 37.
+    """
+    return np.maximum(x, zeros(x.shape, x.dtype)) if x.size <= SMALL else x.clip(0, np.inf)
+
+
+def negative(x: Array) -> Array:
+    """min(x, 0), a new array; NaN passes through."""
+    return np.minimum(x, zeros(x.shape, x.dtype)) if x.size <= SMALL else x.clip(-np.inf, 0)
+
+
 @functools.lru_cache(maxsize=64)
 def zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Zeros that nobody can change, to compare with.
+    """At most SMALL zeros that nobody can change; all shapes share one memory."""
+    return _zeros(dtype)[: math.prod(shape)].reshape(shape)
 
-    A row of zeros makes `np.maximum(x, row)` twice as fast as a single zero does (27 against 51 µs
-    for 131,072 entries), and one without axes is cheaper to compare with than a Python number.
-    """
-    zeros = np.zeros(shape, dtype)
+
+@functools.lru_cache(maxsize=4)
+def _zeros(dtype: np.dtype[Any]) -> Array:
+    zeros = np.zeros(SMALL, dtype)
     zeros.setflags(write=False)
     return zeros
 

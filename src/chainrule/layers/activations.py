@@ -66,7 +66,8 @@ class Tanh(Activation):
         return y, y
 
     def derivative(self, y: Array) -> Array:
-        return 1 - y * y
+        d = y * y
+        return np.subtract(1, d, out=d)
 
 
 @register_layer
@@ -90,13 +91,17 @@ class Softsign(Activation):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         y = x.clip(-1e30, 1e30)  # where y is ±1; inf / inf would be NaN
-        y /= 1 + np.abs(y)
+        d = np.abs(y)
+        d += 1
+        y /= d
         return y, x
 
     def derivative(self, x: Array) -> Array:
-        r = 1 / (1 + np.abs(x))
-        r *= r
-        return r
+        d = np.abs(x)
+        d += 1
+        np.divide(1, d, out=d)
+        d *= d
+        return d
 
 
 @register_layer

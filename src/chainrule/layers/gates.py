@@ -134,7 +134,7 @@ class GELU(Gate):
         if self.approximate == "none":
             d = x * x
             d *= -0.5
-            d = np.exp(d)
+            np.exp(d, out=d)
             d *= 1 / math.sqrt(2 * math.pi)
             return d
         d = x * x

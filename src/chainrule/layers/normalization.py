@@ -164,7 +164,9 @@ class BatchNorm(Normalization):
         by_batch = training and self.trainable and len(x) > 0
         if not by_batch:
             inv = 1 / np.sqrt(self.running_var + self.eps)  # (d,)
-            return (x - self.running_mean) * inv, (inv, by_batch)
+            x_hat = x - self.running_mean
+            x_hat *= inv
+            return x_hat, (inv, by_batch)
         x_hat, mean, var = standardize(x)
         m, n = self.momentum, len(x)
         running = self.running_mean
@@ -186,7 +188,9 @@ class BatchNorm(Normalization):
         inv, by_batch = rest
         if by_batch:
             one, other = sums or _sums(g, x_hat)
-            g = centre(g, x_hat, one / len(g), other / len(g))
+            dx = centre(g, x_hat, one / len(g), other / len(g))
+            dx *= self.gamma * inv
+            return dx
         return g * (self.gamma * inv)
 
 
@@ -252,7 +256,9 @@ class LayerNorm(Normalization):
     ) -> Array:
         g, d = g * self.gamma.reshape(-1), x_hat.shape[1]
         means = sum_rows(g.T) / d, sum_rows((g * x_hat).T) / d  # (n,)
-        return (centre(g.T, x_hat.T, *means) * rest).T
+        dx = centre(g.T, x_hat.T, *means)
+        dx *= rest
+        return dx.T
 
 
 def _sums(g: Array, x_hat: Array) -> tuple[Array, Array]:

@@ -149,7 +149,10 @@ class Softmax(AlongClasses):
         self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
     ) -> tuple[Array, dict[str, Array]]:
         y = cache
-        return y * (dy - numerics.sum_along(dy * y, self.axis)), {}
+        dx = dy * y
+        np.subtract(dy, numerics.sum_along(dx, self.axis), out=dx)
+        dx *= y
+        return dx, {}
 
 
 @register_layer
@@ -191,4 +194,6 @@ class LogSoftmax(AlongClasses):
         self, dy: Array, cache: Array, out: Mapping[str, Any] | None = None, need_dx: bool = True
     ) -> tuple[Array, dict[str, Array]]:
         y = cache
-        return dy - np.exp(y) * numerics.sum_along(dy, self.axis), {}
+        dx = np.exp(y)
+        dx *= numerics.sum_along(dy, self.axis)
+        return np.subtract(dy, dx, out=dx), {}

@@ -40,7 +40,7 @@ class ReLU(Activation):
     """
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
-        y = np.maximum(x, numerics.zeros(x.shape[-1:] if x.ndim > 1 else (), x.dtype))
+        y = numerics.positive(x)
         return y, y
 
     def derivative(self, y: Array) -> Array:
@@ -85,7 +85,7 @@ class LeakyReLU(Activation):
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         a = self.negative_slope
         if a == 0:  # 0 times -inf would be NaN, and the limit is 0
-            return x.clip(0, np.inf), x
+            return numerics.positive(x), x
         y = a * x
         return (np.maximum if a < 1 else np.minimum)(x, y, out=y), x  # the upper or lower line
 
@@ -141,8 +141,8 @@ class PReLU(Layer):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:  # x (n, C, ...)
         self.output_shape(x.shape[1:])  # raises for other channels
-        y = self._slopes(x.ndim) * x.clip(-np.inf, 0)
-        y += x.clip(0, np.inf)
+        y = self._slopes(x.ndim) * numerics.negative(x)
+        y += numerics.positive(x)
         return y, x
 
     def backward(
@@ -150,7 +150,7 @@ class PReLU(Layer):
     ) -> tuple[Array | None, dict[str, Array]]:
         x, grads = cache, {}
         if self.trainable:
-            each = np.multiply(dy, x.clip(-np.inf, 0), order="C")  # (n, C, ...)
+            each = np.multiply(dy, numerics.negative(x), order="C")  # (n, C, ...)
             n, channels = len(x), self.num_parameters
             each = each.reshape(n, channels, math.prod(x.shape[1:]) // channels).sum(axis=2)
             grads["a"] = numerics.sum_rows(each, (out or {}).get("a"))
@@ -220,13 +220,13 @@ class ELU(Activation):
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:
         x = numerics.as_float(x)
-        y = np.expm1(x.clip(-np.inf, 0))
+        y = np.expm1(numerics.negative(x))
         y *= self.alpha
-        y += x.clip(0, np.inf)
+        y += numerics.positive(x)
         return y, x
 
     def derivative(self, x: Array) -> Array:
-        d = np.exp(x.clip(-np.inf, 0))  # 1 for x > 0
+        d = np.exp(numerics.negative(x))  # 1 for x > 0
         if self.alpha != 1:
             d *= _derivative(x, self.alpha)
         return d
@@ -314,7 +314,7 @@ class Softplus(Activation):
         y = np.log1p(np.exp(-np.abs(z)))
         y /= self.beta
         y *= z <= self.threshold
-        y += x.clip(0, np.inf)
+        y += numerics.positive(x)
         return y, x
 
     def derivative(self, x: Array) -> Array:

@@ -81,7 +81,8 @@ class Elementwise(Loss):
         if weight is not None:
             w = weight.reshape(-1, *[1] * (losses.ndim - 1))  # (N, 1, ...)
             losses, d = times(w, losses), times(w, d)
-        return float(losses.sum()) / n, d * (1 / n)
+        d *= 1 / n
+        return float(losses.sum()) / n, d
 
 
 def times(w: Array, x: Array) -> Array:

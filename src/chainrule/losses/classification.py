@@ -54,11 +54,17 @@ class BinaryCrossEntropy(Elementwise):
         return in_unit_interval(self, target)
 
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:
-        z = p
-        losses = z.clip(0, np.inf) - t * z + np.log1p(np.exp(-np.abs(z)))
+        z, e = p, np.exp(-np.abs(p))
+        losses = numerics.positive(z)
+        losses -= t * z
+        losses += np.log1p(e)
         if not math.isfinite(float(losses.sum())):  # at z = ±inf: a zero target takes no part
             losses = times(t, numerics.softplus(-z)) + times(1 - t, numerics.softplus(z))
-        return losses, numerics.sigmoid(z) - t
+        d = np.maximum(e, z >= 0)  # sigmoid(z) = d / (1 + e): e on the left, 1 on the right
+        e += 1
+        d /= e
+        d -= t
+        return losses, d
 
 
 class SoftmaxCrossEntropy(Loss):
@@ -131,7 +137,7 @@ class SoftmaxCrossEntropy(Loss):
             z = z.reshape(-1, z.shape[-1])  # (n, C)
             t = t.reshape(-1) if indices else t.reshape(z.shape)  # (n,) or (n, C)
         w = None if weight is None else np.repeat(weight, len(z) // len(weight))
-        value, d = self._mean(z - np.maximum.reduce(z, axis=1, keepdims=True), t, w, indices)
+        value, d = self._mean(z - numerics.max_along(z), t, w, indices)
         if not math.isfinite(value):  # logits of ±inf may still have a limit
             value, d = self._mean(numerics.shift(z), t, w, indices)
         return value, d if d.ndim == prediction.ndim else d.reshape(prediction.shape)
@@ -142,8 +148,8 @@ class SoftmaxCrossEntropy(Loss):
         n, classes = z.shape
         smooth = self.label_smoothing
         d = np.exp(z, order="C")
-        s = np.add.reduce(d, axis=1, keepdims=True)  # softmax(z) = d / s
-        d /= s * n
+        s = numerics.sum_columns(d)  # (n,); softmax(z) = d / s
+        d /= (s * n)[:, None]
         if indices and not smooth:
             at = places(t, classes)
             at_target = z.take(at)
@@ -153,10 +159,11 @@ class SoftmaxCrossEntropy(Loss):
                 at, t = places(t, classes), np.zeros_like(d)
                 t.reshape(-1)[at] = 1
             if smooth:
-                t = (1 - smooth) * t + smooth / classes
+                t = (1 - smooth) * t
+                t += smooth / classes
             at_target = times(t, z).sum(axis=1)  # (n,)
             d -= t / n
-        losses = np.log(s[:, 0]) - at_target
+        losses = np.log(s) - at_target
         if w is None:
             return float(np.add.reduce(losses)) / n, d
         return float(np.add.reduce(times(w, losses))) / n, times(w[:, None], d)
@@ -282,7 +289,7 @@ class Hinge(Elementwise):
 
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:
         margin = 1 - t * p
-        return margin.clip(0, np.inf), -t * ~(margin <= 0)  # NaN does not hide
+        return numerics.positive(margin), -t * ~(margin <= 0)  # NaN does not hide
 
 
 def class_indices(

@@ -38,7 +38,9 @@ class MeanSquaredError(Elementwise):
 
     def terms(self, p: Array, t: Array) -> tuple[Array, Array]:
         r = p - t
-        return r * r, 2 * r
+        losses = r * r
+        r *= 2
+        return losses, r
 
 
 class MeanAbsoluteError(Elementwise):
