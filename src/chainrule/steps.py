@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -115,8 +116,11 @@ def train_step(
             with np.errstate(all="ignore"):  # what overflows is told once, below
                 if crew is None:
                     part, prediction = differentiate(model, loss, batch)
+                    square = float(np.dot(g, g))
                 else:
-                    part, prediction = crew.differentiate(loss, batch)
+                    part, prediction, square = crew.differentiate(loss, batch)
+                if not math.isfinite(square) and not np.isfinite(g).all():  # not the sum
+                    raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
                 if see is not None:
                     see(prediction, batch)
             n += len(batch.x)
@@ -127,14 +131,15 @@ def train_step(
             del batch, prediction  # makes room for the next
         if mean is not None:
             g[...] = mean
+        step = optimizer.step if crew is None else partial(crew.update, optimizer)
         with np.errstate(all="ignore"):
             if rules is None:
-                optimizer.step(model.parameters, g, model.spans)
+                step(model.parameters, g, model.spans)
             else:
                 rules.change(model, g)
                 decays = getattr(optimizer, "weight_decay", True)  # without, one span is faster
                 spans = rules.spans(model) if decays else model.spans
-                optimizer.step(model.parameters, g, spans)
+                step(model.parameters, g, spans)
                 rules.bound(model)
         return value, n
     except BaseException:
@@ -156,9 +161,6 @@ def differentiate(
         blame = _blame_forward(model, batch.x, batch.y)
         raise DivergenceError(f"the loss is {value}; {blame}")
     model.pull(dy if share == 1 else dy * share, caches, need_dx=False)
-    g = model.gradients
-    if not math.isfinite(np.dot(g, g)) and not np.isfinite(g).all():  # not the sum
-        raise DivergenceError(f"the gradient is not finite; {_blame_backward(model)}")
     return value, prediction
 
 
@@ -177,7 +179,7 @@ def _blame_forward(model: Model | Replica, x: Array, y: Array) -> str:
     return "all outputs are finite, so it is the loss itself that overflows."
 
 
-def _blame_backward(model: Model | Replica) -> str:
+def _blame_backward(model: Model) -> str:
     """Name the parameter nearest to the output whose gradient is not finite."""
     name, layer = _last_bad(model, model.named_gradients())
     return f"on the way back it is first that of {name}, in {layer!r}."
@@ -196,6 +198,6 @@ def blame_state(model: Model) -> str:
     return f"the update made {name}, in {layer!r}, larger than {model.dtype} can hold."
 
 
-def _last_bad(model: Model | Replica, arrays: Mapping[str, Array]) -> tuple[str, Any]:
+def _last_bad(model: Model, arrays: Mapping[str, Array]) -> tuple[str, Any]:
     names = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     return names[-1], model.layers[int(names[-1].split(".")[0])]

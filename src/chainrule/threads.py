@@ -30,9 +30,9 @@ VARIABLES = (
 )
 
 # Multiply-adds of a batch on its way forward between which `fit` has one BLAS thread. Below,
-# OpenBLAS starts no second one: it does for a single product of more. Above, two threads gain too
-# much on a quiet machine: a step of 784-128-10 takes two thirds of the time with 128 rows, which
-# are twice the second figure, by benchmarks/threads.py.
+# OpenBLAS starts no second one: it does for a single product of more. In between two are as fast on
+# a quiet machine (1.02 times at 3.3 million), and four times as slow beside a busy process. Above
+# they gain too much, 1.16 times at 6.5 million and 1.25 at 13, by benchmarks/threads.py.
 FROM, TO = 262_144, 6_500_000
 
 

@@ -6,11 +6,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import backprop
+from .optimizers import Optimizer
+from .optimizers.base import SHARED_BLOCK
 from .parameters import unique
 from .sources import Batch
 from .steps import differentiate
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from ._types import Array
     from .layer import Layer
     from .model import Model
+    from .steps import Spans
 
 PLAIN = (bool, int, float, str, np.generic, type(None))
 
@@ -30,8 +35,8 @@ class Replica:
     model does.
     """
 
-    def __init__(self, model: Model, rngs: Sequence[Any]) -> None:
-        self.model, self.gradients = model, np.zeros_like(model.gradients)
+    def __init__(self, model: Model, rngs: Sequence[Any], gradients: Array) -> None:
+        self.model, self.gradients = model, gradients
         originals = unique(model.layers).values()
         memo: dict[int, Any] = {id(model): model}
         memo |= {id(layer.rng): rng for layer, rng in zip(originals, rngs, strict=True)}
@@ -62,10 +67,6 @@ class Replica:
         backprop.backward(self.layers, dy, caches, self._views, need_dx)
         self._finish()
 
-    def named_gradients(self) -> dict[str, Array]:
-        """Views of the own gradient by name."""
-        return self.model._flat.named(self.gradients)
-
 
 class Crew:
     """The threads of one fit; the calling one computes the first shard, on the model itself.
@@ -84,6 +85,7 @@ class Crew:
 
     def __init__(self, model: Model, n: int) -> None:
         self.model, self.n = model, n
+        self.gradients = [np.zeros_like(model.gradients) for _ in range(n - 1)]
         self.replicas: list[Replica] = []
         self.seeds: list[int] = []
         layers = unique(model.layers).values()
@@ -94,7 +96,7 @@ class Crew:
                     f"numpy.random.Generator; that of {layer!r} is {layer.rng!r}."
                 )
         try:
-            Replica(model, [layer.rng for layer in layers])
+            Replica(model, [layer.rng for layer in layers], model.gradients)
         except Exception as error:
             raise TypeError(
                 f"fit: workers={n} train on copies of the layers, and copy.deepcopy of "
@@ -120,34 +122,69 @@ class Crew:
 
     def differentiate(
         self, loss: Callable[..., tuple[float, Array]], batch: Batch
-    ) -> tuple[float, Array]:
-        """As `steps.differentiate`, in shards; the gradients are added in the order of the rows.
+    ) -> tuple[float, Array, float]:
+        """As `steps.differentiate`, in shards; with the sum of the gradient's squares.
 
-        What a shard raises comes when all have ended, the first of several.
+        The shards' gradients are added in the order of the rows.
         """
         parts = shards(batch, self.n)
         shares = [len(part.x) / len(batch.x) for part in parts]
-        while len(self.replicas) < len(parts) - 1:
-            k = len(self.replicas)
+        while (k := len(self.replicas)) < len(parts) - 1:
             rngs = [np.random.default_rng([seed, k]) for seed in self.seeds]
-            self.replicas.append(Replica(self.model, rngs))
+            self.replicas.append(Replica(self.model, rngs, self.gradients[k]))
         replicas = self.replicas[: len(parts) - 1]
         for replica in replicas:
             replica.follow()
-        futures: list[Future[tuple[float, Array]]] = []
-        jobs = zip(replicas, parts[1:], shares[1:], strict=True)
-        try:
-            futures.extend(self.pool.submit(_quiet, loss, *job) for job in jobs)
-            first = _quiet(loss, self.model, parts[0], shares[0])
-        finally:
-            _insist(lambda: wait(futures))
-        results = [first, *(future.result() for future in futures)]
-        for replica in replicas:
-            self.model.gradients += replica.gradients
+        chains: list[Model | Replica] = [self.model, *replicas]
+        results = self.together(
+            [
+                partial(differentiate, chain, loss, part, share)
+                for chain, part, share in zip(chains, parts, shares, strict=True)
+            ]
+        )
+        square = self._add([replica.gradients for replica in replicas])
         mean_of_buffers([self.model.buffers, *(r.buffers for r in replicas)], shares)
         values, predictions = zip(*results, strict=True)
         mean = sum(share * value for share, value in zip(shares, values, strict=True))
-        return mean, np.concatenate(predictions)
+        return mean, np.concatenate(predictions), square
+
+    def update(self, optimizer: Any, params: Array, grads: Array, spans: Spans) -> None:
+        """A step of the optimizer, its blocks dealt out if it is one of ours."""
+        ours = isinstance(optimizer, Optimizer) and type(optimizer).step is Optimizer.step
+        optimizer.step(params, grads, spans, *([self] if ours else []))
+
+    def together(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Do at most n jobs at once, the first in this thread; return what they return, in order.
+
+        What one raises comes when all have ended, the first of several.
+        """
+        futures: list[Future[Any]] = []
+        try:
+            futures.extend(self.pool.submit(_quiet, job) for job in jobs[1:])
+            first = _quiet(jobs[0])
+        finally:
+            _insist(lambda: wait(futures))
+        return [first, *(future.result() for future in futures)]
+
+    def _add(self, others: Sequence[Array]) -> float:
+        """Add gradients to the model's, in this order; return the sum of the squares.
+
+        Long ones are cut, a part for each thread.
+        """
+        g = self.model.gradients
+        n = self.n if g.size > 2 * SHARED_BLOCK else 1
+
+        def add(start: int, stop: int) -> float:
+            square = 0.0
+            for i in range(start, stop, SHARED_BLOCK):
+                block = slice(i, min(i + SHARED_BLOCK, stop))
+                for other in others:
+                    g[block] += other[block]
+                square += float(np.dot(g[block], g[block]))  # while it is in the cache
+            return square
+
+        cuts = [g.size * i // n for i in range(n + 1)]
+        return sum(self.together([partial(add, *cut) for cut in pairwise(cuts)]))
 
 
 def shards(batch: Batch, n: int) -> list[Batch]:
@@ -168,11 +205,9 @@ def mean_of_buffers(buffers: Sequence[Sequence[Array]], shares: Sequence[float])
         first += change
 
 
-def _quiet(
-    loss: Callable[..., tuple[float, Array]], one: Any, part: Batch, share: float
-) -> tuple[float, Array]:
+def _quiet(job: Callable[[], Any]) -> Any:
     with np.errstate(all="ignore"):  # each thread has its own
-        return differentiate(one, loss, part, share)
+        return job()
 
 
 def _insist(waiting: Callable[[], object]) -> None:
