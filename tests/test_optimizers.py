@@ -9,6 +9,7 @@ from cases import OPTIMIZERS
 
 import chainrule as cr
 from chainrule.optimizers.base import BLOCK
+from chainrule.workers import Crew
 
 EVERY = pytest.mark.parametrize("name", OPTIMIZERS)
 
@@ -53,6 +54,18 @@ def test_blocks_do_not_show(name):
     for i in (0, BLOCK - 1, BLOCK, 2 * BLOCK, n - 1):
         alone = run(OPTIMIZERS[name](), start[i : i + 1].copy(), gradients[:, i : i + 1])
         np.testing.assert_array_equal(whole[:, i], alone[:, 0])
+
+
+@EVERY
+def test_blocks_dealt_out_to_threads_do_not_show(name, monkeypatch):
+    monkeypatch.setattr("chainrule.optimizers.base.SHARED_BLOCK", 5)
+    rng = np.random.default_rng(4)
+    start, gradients = rng.standard_normal(32), rng.standard_normal((3, 32))
+    spans = [(slice(0, 11), None), (slice(11, 13), 0.5), (slice(17, 32), None)]
+    alone = run(OPTIMIZERS[name](), start.copy(), gradients, spans=spans)
+    with Crew(cr.Model(cr.Dense(1, 1)), 3) as crew:
+        shared = run(OPTIMIZERS[name](), start.copy(), gradients, spans=spans, crew=crew)
+    np.testing.assert_array_equal(shared, alone)
 
 
 @EVERY

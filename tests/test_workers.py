@@ -328,6 +328,72 @@ def formula_watching(seen):
     return loss
 
 
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks so small that the gradient and the optimizer's step of any network are shared out."""
+    monkeypatch.setattr("chainrule.workers.SHARED_BLOCK", 8)
+    monkeypatch.setattr("chainrule.optimizers.base.SHARED_BLOCK", 8)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize(
+    "options", [{}, {"decay": "weights"}, {"clip_norm": 0.1}, {"accumulate": 2}], ids=str
+)
+def test_shared_blocks_do_not_show(workers, options, request):
+    """Each number is added and updated as it would be in one thread."""
+
+    def trained():
+        model = net()
+        optimizer = cr.AdamW(0.01, weight_decay=0.5)
+        fit(model, optimizer=optimizer, workers=workers, epochs=3, **options)
+        return model.parameters.tobytes(), model.gradients.tobytes(), exact(optimizer.state_dict())
+
+    whole = trained()
+    request.getfixturevalue("small_blocks")
+    assert trained() == whole
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_step_of_the_optimizer_is_made_in_each_thread():
+    names = set()
+
+    class Told(Adam):
+        def update(self, *block):
+            names.add(threading.current_thread().name.split("_")[0])
+            time.sleep(0.01)  # so that no thread can take two shares
+            super().update(*block)
+
+    fit(net(), optimizer=Told(), workers=3, batch_size=None)
+    assert len(names) == 2  # the calling one, and those of the crew
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("name", ["2.W", "0.b"])
+def test_a_gradient_that_is_not_finite_is_found_in_any_part(name):
+    class Bad(Dense):
+        def backward(self, dy, cache, out=None, need_dx=True):
+            dx, grads = super().backward(dy, cache, out=out, need_dx=need_dx)
+            grads[name[2:]].reshape(-1)[-1] = np.inf
+            return dx, grads
+
+    layers = [Dense(4, 5), Tanh(), Dense(5, 3)]
+    layers[int(name[0])] = Bad(*((4, 5) if name[0] == "0" else (5, 3)))
+    with pytest.raises(DivergenceError, match=re.escape(f"first that of {name}")):
+        fit(net(*layers))
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_an_error_of_the_optimizer_in_a_thread_comes_through():
+    class Broken(Adam):
+        def update(self, p, g, t, s, block, numbers):
+            if block.start >= 8:
+                raise ZeroDivisionError
+            super().update(p, g, t, s, block, numbers)
+
+    with pytest.raises(ZeroDivisionError):
+        fit(net(), optimizer=Broken())
+
+
 @pytest.mark.parametrize("by", ["resume_from", "initial_epoch"])
 def test_a_run_that_stops_goes_on_to_the_same_bits(by, tmp_path):
     def part(model, optimizer, first, last, path):

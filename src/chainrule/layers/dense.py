@@ -83,9 +83,11 @@ class Dense(Layer):
             self.add_parameter("b", (out_features,), zeros)
 
     def forward(self, x: Array, training: bool = False) -> tuple[Array, Array]:  # x (..., in)
-        if x.shape[-1:] != (self.in_features,):
-            self.output_shape(x.shape)  # raises, with both shapes
-        y = product(x if x.ndim == 2 else _matrix(x), self.W)  # (n, out)
+        if x.ndim == 2 and x.shape[1] == self.in_features:
+            y = x.dot(self.W)  # (n, out)
+        else:
+            self.output_shape(x.shape)  # raises for another last axis, with both shapes
+            y = _matrix(x).dot(self.W)
         if self.bias:  # for one row: NumPy adds what has one shape without its broadcasting
             y += self.b if len(y) > 1 else self.b[None]
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features), x
