@@ -3,6 +3,7 @@ training they are the same: both give checked batches of inputs, targets and wei
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from .border import check_data, check_rows, check_targets, preparation, takes
-from .data import batches, chunks, classes_of, is_mapped
-from .errors import at, cast, check_number, show
+from .border import check_data, check_rows, check_targets, preparation, takes, try_loss
+from .data import batches, chunks, classes_of, held_back, is_mapped, split_rows
+from .errors import at, cast, check_choice, check_number, show
 
 if TYPE_CHECKING:
     from ._types import Array
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from .model import Model
 
     Source: TypeAlias = "ArraySource | StreamSource"
+
+VALIDATION = "fit: validation_data"
 
 
 class Batch(NamedTuple):
@@ -204,6 +207,82 @@ def source_of(
             "sample_weight out."
         )
     return StreamSource(owner, model, loss, x, limit)
+
+
+# ---- the data of a fit ---------------------------------------------------------------------------
+
+
+def hold_back(
+    model: Model,
+    loss: Any,
+    source: Source,
+    given: Any,
+    split: Any,
+    split_from: Any,
+    split_seed: int,
+) -> tuple[Array | None, Source | None, Array | None]:
+    """Rows to train on, where the rows to validate with are, and which of them."""
+    split = check_number("fit", "validation_split", split, low=0, high=1, open_high=True)
+    check_choice("fit", "validation_from", split_from, ("random", "tail"))
+    if given is not None:
+        if split:
+            raise ValueError("fit: give validation_data or validation_split, not both.")
+        if isinstance(given, (tuple, list)) and not _are_batches(given) and len(given) in (2, 3):
+            x, y, weight = (*given, None)[:3]
+            with at(VALIDATION):
+                return None, ArraySource(VALIDATION, model, loss, x, y, weight), None
+        if isinstance(given, tuple) or hasattr(given, "shape"):
+            raise TypeError("fit: validation_data must be (x, y) or (x, y, sample_weight).")
+        if isinstance(given, list) and not given:
+            raise ValueError("fit: validation_data is an empty list; expected (x, y) or batches.")
+        stream = StreamSource(VALIDATION, model, loss, given, None)
+        if stream.is_iterator:
+            raise TypeError(
+                "fit: validation_data must give its batches anew after each epoch: a list or a "
+                f"function that makes an iterator, not {type(given).__name__}."
+            )
+        return None, stream, None
+    if not split:
+        return None, None, None
+    if not isinstance(source, ArraySource):
+        raise ValueError("fit: validation_split needs arrays; beside batches pass validation_data.")
+    n = source.n
+    if split_from == "tail":
+        rows = np.arange(n)
+        k = held_back("validation_split", n, split)
+        return rows[:-k], source, rows[-k:]
+    rest, held = split_rows("validation_split", n, split, [split_seed, n], source.classes)
+    return rest, source, held
+
+
+def settle(
+    model: Model,
+    loss: Any,
+    source: Source,
+    rows: Array | None,
+    apart: Source | None,
+    metrics: Sequence[Metric],
+    class_weight: Any,
+) -> dict[int, float] | None:
+    """Let metrics and an own loss see the data, and weigh the classes; the weights of these."""
+    weights = None
+    if class_weight is not None:
+        weights = class_weights("fit", class_weight, source, rows, whole=True)
+    for each, owner in ((source, None), (apart, VALIDATION)):
+        if each is None:
+            continue
+        with at(owner) if owner else contextlib.nullcontext():
+            each.check_metrics(metrics)
+            if weights is not None:
+                each.weigh_classes(weights)
+            if isinstance(each, ArraySource):
+                try_loss(model, loss, each.batches(1))
+    return weights
+
+
+def _are_batches(given: Sequence[Any]) -> bool:
+    """Whether this is a list of batches (x, y), and not [x, y] itself."""
+    return type(given) is list and all(type(b) is tuple and len(b) in (2, 3) for b in given)
 
 
 # ---- weights of classes --------------------------------------------------------------------------

@@ -16,14 +16,12 @@ from .border import (
     check_metrics,
     check_optimizer,
     formula_of,
-    try_loss,
 )
 from .callbacks import Callback, Checkpoint, TerminateOnNaN, check_callbacks, looks_at_batches
-from .data import held_back, split_rows
-from .errors import DivergenceError, at, check_choice, check_count, check_flag, check_number
+from .errors import DivergenceError, check_count, check_flag
 from .history import History
 from .metrics import LossMetric, Metric
-from .sources import ArraySource, StreamSource, class_weights, source_of
+from .sources import ArraySource, StreamSource, class_weights, hold_back, settle, source_of
 from .steps import StepRules, blame_state, is_finite, train_step
 from .threads import one_thread, wants_one_thread
 
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from .optimizers import Optimizer
     from .sources import Batch, Source
     from .workers import Crew
-
-VALIDATION = "fit: validation_data"
 
 
 def fit(
@@ -85,27 +81,12 @@ def fit(
         run = Run(model, optimizer, callbacks, resume_from)
     source = source_of("fit", model, loss, x, y, sample_weight, limit)
     chosen = check_metrics(metrics)
-    source.check_metrics(chosen)
-    rows, validation, validation_rows = _hold_back(
+    rows, validation, validation_rows = hold_back(
         model, loss, source, validation_data, validation_split, validation_from,
         model.split_seed if run is None else run.split_seed,
     )  # fmt: skip
     apart = validation if validation is not source else None
-    if apart is not None:
-        with at(VALIDATION):
-            apart.check_metrics(chosen)
-    weights = None
-    if class_weight is not None:
-        weights = class_weights("fit", class_weight, source, rows, whole=True)
-        source.weigh_classes(weights)
-        if apart is not None:
-            with at(VALIDATION):
-                apart.weigh_classes(weights)
-    if isinstance(source, ArraySource):
-        try_loss(model, loss, source.batches(1))
-    if isinstance(apart, ArraySource):
-        with at(VALIDATION):
-            try_loss(model, loss, apart.batches(1))
+    weights = settle(model, loss, source, rows, apart, chosen, class_weight)
     if run is not None:
         settings = {
             "loss": loss, "metrics": [(m.name, m) for m in chosen], "batch_size": size,
@@ -120,13 +101,10 @@ def fit(
         crew = Crew(model, workers)
     alone = wants_one_thread(model, source, rows, size, workers)
 
-    monitors = {"loss": False}
-    monitors |= {m.name: m.higher_is_better for m in chosen if m.higher_is_better is not None}
-    if validation is not None:
-        monitors |= {f"val_{name}": higher for name, higher in monitors.items()}
     steps = count_steps(source, rows, size, accumulate)
     by_batch = [callback for callback in callbacks if looks_at_batches(callback)]
     model.stop_training = False
+    monitors = monitors_of(chosen, validation is not None)
     for callback in callbacks:
         callback.model, callback.optimizer = model, optimizer
         callback.params = {"epochs": epochs, "steps": steps, "monitors": monitors}
@@ -161,20 +139,7 @@ def fit(
                     model, loss, optimizer, order, step_rules, chosen, by_batch, crew
                 )
             except DivergenceError as error:
-                model.load_state_dict(last_good[0])
-                if last_good[1] is not None:
-                    optimizer.load_state_dict(last_good[1])
-                message = (
-                    f"Training stopped in epoch {epoch + 1}, {error} The weights are those before "
-                    "this epoch, or the best where EarlyStopping keeps them, and so is the state "
-                    f"of {optimizer!r}. Look for values in the data that are not finite or not "
-                    "scaled, and try a smaller learning rate."
-                )
-                quiet = [c for c in callbacks if isinstance(c, TerminateOnNaN)]
-                if not quiet:
-                    raise DivergenceError(message) from None
-                for callback in quiet:
-                    callback.end_training(epoch, message)
+                _put_back(model, optimizer, last_good, epoch, error, callbacks)
                 break
             if validation is not None:
                 after = evaluate_source(model, loss, chosen, validation, rows=validation_rows)
@@ -187,54 +152,6 @@ def fit(
             if model.stop_training:
                 break
     return history
-
-
-def _hold_back(
-    model: Model,
-    loss: Any,
-    source: Source,
-    given: Any,
-    split: Any,
-    split_from: Any,
-    split_seed: int,
-) -> tuple[Array | None, Source | None, Array | None]:
-    """Rows to train on, where the rows to validate with are, and which of them."""
-    split = check_number("fit", "validation_split", split, low=0, high=1, open_high=True)
-    check_choice("fit", "validation_from", split_from, ("random", "tail"))
-    if given is not None:
-        if split:
-            raise ValueError("fit: give validation_data or validation_split, not both.")
-        if isinstance(given, (tuple, list)) and not _are_batches(given) and len(given) in (2, 3):
-            x, y, weight = (*given, None)[:3]
-            with at(VALIDATION):
-                return None, ArraySource(VALIDATION, model, loss, x, y, weight), None
-        if isinstance(given, tuple) or hasattr(given, "shape"):
-            raise TypeError("fit: validation_data must be (x, y) or (x, y, sample_weight).")
-        if isinstance(given, list) and not given:
-            raise ValueError("fit: validation_data is an empty list; expected (x, y) or batches.")
-        stream = StreamSource(VALIDATION, model, loss, given, None)
-        if stream.is_iterator:
-            raise TypeError(
-                "fit: validation_data must give its batches anew after each epoch: a list or a "
-                f"function that makes an iterator, not {type(given).__name__}."
-            )
-        return None, stream, None
-    if not split:
-        return None, None, None
-    if not isinstance(source, ArraySource):
-        raise ValueError("fit: validation_split needs arrays; beside batches pass validation_data.")
-    n = source.n
-    if split_from == "tail":
-        rows = np.arange(n)
-        k = held_back("validation_split", n, split)
-        return rows[:-k], source, rows[-k:]
-    rest, held = split_rows("validation_split", n, split, [split_seed, n], source.classes)
-    return rest, source, held
-
-
-def _are_batches(given: Sequence[Any]) -> bool:
-    """Whether this is a list of batches (x, y), and not [x, y] itself."""
-    return type(given) is list and all(type(b) is tuple and len(b) in (2, 3) for b in given)
 
 
 def count_steps(
@@ -250,6 +167,39 @@ def count_steps(
         except TypeError:
             return None
     return -(-count // accumulate)
+
+
+def monitors_of(metrics: Sequence[Metric], validated: bool) -> dict[str, bool]:
+    """The name of every number that the history will hold, with whether higher is better."""
+    monitors = {"loss": False}
+    monitors |= {m.name: m.higher_is_better for m in metrics if m.higher_is_better is not None}
+    if validated:
+        monitors |= {f"val_{name}": higher for name, higher in monitors.items()}
+    return monitors
+
+
+def _put_back(
+    model: Model,
+    optimizer: Any,
+    last_good: tuple[Any, Any],
+    epoch: int,
+    error: DivergenceError,
+    callbacks: Sequence[Callback],
+) -> None:
+    """After a divergence: what was before the epoch; raise, or end training if that is wanted."""
+    model.load_state_dict(last_good[0])
+    if last_good[1] is not None:
+        optimizer.load_state_dict(last_good[1])
+    message = (
+        f"Training stopped in epoch {epoch + 1}, {error} The weights are those before this epoch, "
+        f"or the best where EarlyStopping keeps them, and so is the state of {optimizer!r}. Look "
+        "for values in the data that are not finite or not scaled, and try a smaller learning rate."
+    )
+    quiet = [callback for callback in callbacks if isinstance(callback, TerminateOnNaN)]
+    if not quiet:
+        raise DivergenceError(message) from None
+    for callback in quiet:
+        callback.end_training(epoch, message)
 
 
 def groups(batches: Iterator[Batch], k: int) -> Iterator[Iterator[Batch]]:
