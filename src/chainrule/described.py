@@ -60,6 +60,8 @@ def _plain(layer: Any, key: str, value: Any, seen: dict[int, str], name: str) ->
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(float(value))}  # JSON has no number for it
+    if type(value) is int:
+        _check_digits(f"{type(layer).__name__} cannot be saved: its argument {key}", value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
@@ -90,13 +92,18 @@ def _check_json(what: str, value: Any, levels: int) -> None:
             _check_json(f"{what}[{i}]", item, levels - 1)
     elif type(value) is float and not math.isfinite(value):
         raise TypeError(f"{what} is {value}, which JSON has no number for; write None or a text.")
-    elif type(value) is int and value.bit_length() > 3 * MAX_DIGITS:  # 2**3 < 10
-        raise TypeError(f"{what} is an integer of more than {MAX_DIGITS * 9 // 10} digits.")
+    elif type(value) is int:
+        _check_digits(what, value)
     elif value is not None and type(value) not in (bool, int, float, str):
         raise TypeError(
             f"{what} is a {type(value).__name__}; a file holds dicts, lists, texts, numbers, "
             "booleans and None. Arrays and NumPy's numbers become such by .tolist()."
         )
+
+
+def _check_digits(what: str, value: int) -> None:
+    if value.bit_length() > 3 * MAX_DIGITS:  # 2**3 < 10
+        raise TypeError(f"{what} is an integer of more than {MAX_DIGITS * 9 // 10} digits.")
 
 
 # ---- from a description --------------------------------------------------------------------------
