@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from callback_helpers import INF, NAN, BinaryCount, Count, Script, X, Y, fit, net, same
+from unchanged import picture
 
 import chainrule as cr
 from chainrule import (
@@ -152,6 +153,7 @@ def test_an_epoch_stands_in_the_history_whole_or_not_at_all():
     for epoch in (0, 1):
         with pytest.raises(KeyboardInterrupt):
             history.add(epoch, Interrupted())
+        assert ("loss" in history) == (epoch > 0)
         history.add(epoch, {"loss": 2.0, "accuracy": 0.5})
         assert history == {"loss": [2.0] * (epoch + 1), "accuracy": [0.5] * (epoch + 1)}
         assert history.epochs == list(range(epoch + 1))
@@ -222,6 +224,31 @@ def test_evaluate_gives_the_best_figure_again_behind_a_batchnorm(dtype):
     assert stopping.stopped_epoch is not None
     assert history["val_loss"][-1] > min(history["val_loss"])
     assert model.evaluate(x, y, loss=loss)["loss"] == stopping.best == min(history["val_loss"])
+
+
+def test_a_fit_that_is_refused_leaves_what_callbacks_remember(tmp_path):
+    """The best figure of the last fit, say, when another callback or the run will not begin."""
+    model, optimizer, path = Model(Dense(2, 1), seed=0), SGD(0.1), tmp_path / "run.npz"
+    used = [
+        EarlyStopping(patience=1, min_delta=9),
+        cr.ReduceLROnPlateau("loss"),
+        cr.CSVLogger(tmp_path / "run.csv"),
+        cr.Checkpoint(path, keep_best=True),
+    ]
+    options = {"optimizer": optimizer, "epochs": 9}
+    fit(model, used, **options)
+    assert model.stop_training
+    assert used[0].best is not None
+    before = picture([model, optimizer, used])
+    of_another_run = [EarlyStopping(patience=1, min_delta=8), *used[1:]]
+    for callbacks, sentence, more in [
+        ([*used, EarlyStopping("val_x")], "no 'val_x'", {}),
+        ([*used, cr.Checkpoint(path)], "two files", {}),
+        (of_another_run, "had min_delta=9", {"resume_from": path}),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            fit(model, callbacks, **options, **more)
+        assert picture([model, optimizer, used]) == before
 
 
 def test_a_second_fit_starts_afresh():

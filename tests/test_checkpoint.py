@@ -353,10 +353,13 @@ def test_rows_behind_the_checkpoint_are_dropped_and_lost_ones_written_again(fold
         again.to(4, path="copy.npz")
         assert log.read_text().startswith(whole)
         assert [line.split(",")[0] for line in log.read_text().split()] == ["epoch", *"70123"]
-    log.write_text("epoch,loss\n1,2\n")
-    with pytest.raises(ValueError, match="not the log of the run"):
-        again.to(4)
-    assert log.read_text() == "epoch,loss\n1,2\n"
+    of_others = "epoch,loss\n1,2\n", kept + "0,0.25\n1,0.2\n", kept + "3,0.2\n4,0.1\n0,0.25\n"
+    for content in of_others:  # of one alone, and of one that was appended since
+        log.write_text(content)
+        for epochs in (3, 4):
+            with pytest.raises(ValueError, match="not the log of the run"):
+                again.to(epochs)
+        assert log.read_text() == content
 
 
 def test_callbacks_that_only_look_on_may_come_and_go():
@@ -430,6 +433,20 @@ def test_a_checkpoint_is_the_model_as_of_its_epoch():
     assert exact(loaded.state_dict()) == exact(states[-1])
     assert not loaded.layers[4].trainable
     assert loaded.seed == 0
+
+
+def test_a_best_model_that_is_no_longer_there_is_missed():
+    """Which epoch was best is known from the run, its weights were in the other file alone."""
+
+    def run(epochs):
+        kept = Checkpoint("run.npz", keep_best=True, monitor="loss", mode="max")
+        fit(net(), Adam(0.05), [kept], epochs=epochs, resume_from="run.npz")
+        return kept
+
+    assert run(2).best_epoch == 0  # the largest loss is that before training
+    os.remove("run.best.npz")
+    with pytest.warns(UserWarning, match=r"of epoch 1, is no longer at 'run\.best\.npz'"):
+        run(3)
 
 
 def test_the_best_model_has_a_file_of_its_own():

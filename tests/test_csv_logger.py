@@ -164,6 +164,19 @@ def test_a_run_that_changes_its_folder_goes_on_with_its_file(tmp_path, monkeypat
     assert len(rows(tmp_path / "run.csv")) == 3
 
 
+@pytest.mark.parametrize("append", [False, True])
+def test_a_log_that_is_moved_away_during_the_run_goes_on_under_a_header(tmp_path, append):
+    path = tmp_path / "run.csv"
+    path.write_text("epoch,loss,val_loss\n7,1,1" if append else "")
+    move = LambdaCallback(on_epoch_begin=lambda epoch: epoch == 2 and path.rename(tmp_path / "old"))
+    fit(net(), [CSVLogger(path, append=append), move], epochs=4)
+    header = ["epoch", "loss", "val_loss"]
+    earlier = [["7", "1", "1"]] if append else []
+    assert rows(tmp_path / "old")[: 1 + len(earlier)] == [header, *earlier]
+    assert [row[0] for row in rows(path)] == ["epoch", "2", "3"]
+    assert rows(path)[0] == header
+
+
 def test_a_killed_run_keeps_its_rows(tmp_path):
     code = (
         "import os\nfrom callback_helpers import fit, net\n"

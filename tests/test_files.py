@@ -165,6 +165,24 @@ class Doubled(Layer):
 
 
 @register
+class Percent(Tanh):
+    """An own layer that does not keep its argument as it came, and has no shapes to tell it by."""
+
+    def __init__(self, percent):
+        super().__init__()
+        self.percent = percent / 100
+
+
+@register
+class BeginsFrozen(Dense):
+    """An own layer that does not learn until it is told to."""
+
+    def __init__(self, in_features, out_features):
+        super().__init__(in_features, out_features)
+        self.trainable = False
+
+
+@register
 class Drawn(Layer):
     """An own layer that cannot be built without its initializer, which no file holds."""
 
@@ -189,6 +207,7 @@ def changed(layer, **attributes):
 
 UNLOADABLE = {
     "an argument kept otherwise": (lambda: Doubled(2), ValueError, r"'0\.s' of shape \(8,\), and"),
+    "a number kept otherwise": (lambda: Percent(50), ValueError, r"Percent\(0\.5\), would be Per"),
     "an argument left out": (lambda: Drawn(cr.initializers.ones), ValueError, "Drawn cannot be b"),
     "an option made wrong": (lambda: changed(Dropout(0.5), p=2), ValueError, "p must be a number"),
     "a size made wrong": (lambda: changed(Dense(2, 2), out_features=3), ValueError, r"'0\.W' of"),
@@ -294,6 +313,22 @@ def test_owner_and_group_stay_or_nobody_new_may_read(saved, monkeypatch):
         assert kept == (12345, 23456, 0o640)
 
 
+def test_a_layer_that_its_constructor_froze_learns_again_when_loaded(tmp_path):
+    """Who took the freezing back did so for the file too, and for a run that goes on."""
+    for trainable in (True, False):
+        model = Model(BeginsFrozen(3, 3), BeginsFrozen(3, 2), seed=0)
+        model.layers[1].trainable = trainable
+        model.save(tmp_path / "a")
+        loaded = [layer.trainable for layer in Model.load(tmp_path / "a").layers]
+        assert loaded == [False, trainable]
+        file = tmp_path / f"run {trainable}"
+        for epochs in (1, 2):
+            again = Model(BeginsFrozen(3, 3), BeginsFrozen(3, 2), seed=0)
+            again.layers[1].trainable = trainable
+            fit(again, epochs=epochs, callbacks=[cr.Checkpoint(file)], resume_from=file)
+        assert [layer.trainable for layer in again.layers] == [False, trainable]
+
+
 # ---- files: what is refused ----------------------------------------------------------------------
 
 
@@ -363,6 +398,15 @@ CHANGES = {
         {"layers": [dense(3, 2)], "frozen": [], "chainrule": "7.1"},
         r"written by chainrule 7\.1, .*: arrays are missing",
     ),
+    "newer, with a version to confuse a terminal": (
+        {"format": 2, "chainrule": "7\x1b[31m\n"},
+        r"written by chainrule \?, .*takes a later version of chainrule\.$",
+    ),
+    "newer, with a version without an end": (
+        {"format": 10**4000, "chainrule": "7" * 10**6},
+        r"format 10{39}, .*takes a later version of chainrule\.$",
+    ),
+    "newer, without a version": ({"format": 2, "chainrule": None}, "a later version of chainrule"),
     "no format": ({"format": None}, "its format is None"),
     "unknown": ({"layers": stranger("Stranger")}, r"'Stranger' is not known.*register_layer"),
     "import": ({"layers": stranger("os.system")}, "not known"),

@@ -343,7 +343,13 @@ def test_masked_entries_are_not_uncovered():
     masked = np.ma.masked_array(X, mask=X > 2)
     assert masked.mask.any()
     rows = list(masked)  # each with its part of the mask
-    for options in ({"x": masked}, {"x": rows}, {"y": np.ma.masked_array(Y, mask=Y > 1)}):
+    nested = [[row] for row in masked]
+    for options in (
+        {"x": masked},
+        {"x": rows},
+        {"x": nested},
+        {"y": np.ma.masked_array(Y, mask=Y > 1)},
+    ):
         with pytest.raises(ValueError, match=r"fit: [xy] has masked entries.*filled"):
             fit(net(), **options)
     one, other = net(), net()

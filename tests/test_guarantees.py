@@ -396,3 +396,23 @@ def test_small_integers_are_numbers_to_every_activation():
 def test_a_loss_of_nan_has_a_gradient_that_shows():
     _, d = cr.Hinge()([np.nan, 2.0], [1, 1])
     assert d.tolist() == [-0.5, 0]
+
+
+def test_a_model_that_cannot_be_built_leaves_its_layers_as_they_were():
+    """Their generators too: what is drawn afterwards is what would have been drawn."""
+    dense, rng = cr.Dense(3, 2), np.random.default_rng(5)
+    given = cr.Dropout(0.5)
+    given.rng = rng
+    layers = dense, cr.BatchNorm(2), given
+    before = [dict(vars(layer)) for layer in layers]
+
+    def init(rng, shape, dtype):
+        raise ValueError("no such distribution")
+
+    with pytest.raises(ValueError, match="no such"):
+        cr.Model(*layers, cr.Dense(2, 2, init=init), seed=0, dtype="float64")
+    for layer, attributes in zip(layers, before, strict=True):
+        assert vars(layer).keys() == attributes.keys()
+        assert all(vars(layer)[name] is value for name, value in attributes.items())
+    assert given.rng is rng
+    assert rng.random() == np.random.default_rng(5).random()

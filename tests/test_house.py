@@ -56,7 +56,8 @@ ARROWS = {
     "described": BASE | {"layer", "parameters"},
     "files": BASE | {"layer", "parameters", "packing", "archive", "described"},
     # a run of fit, written and read; loaded when it is wanted
-    "resuming": BASE | {"files", "model", "callbacks", "history", "parameters", "sources"},
+    "resuming": BASE
+    | {"files", "described", "model", "callbacks", "history", "parameters", "sources"},
     "training": BASE
     | {"border", "data", "callbacks", "history", "metrics", "losses", "sources", "steps"}
     | {"threads"},

@@ -208,6 +208,14 @@ def test_two_files_of_one_path_are_refused_before_training():
     assert os.listdir() == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links take rights there")
+def test_two_names_of_one_file_are_refused_before_training(folder):
+    (folder / "link.npz").symlink_to("run.best.npz")
+    both = [Checkpoint("run.npz", keep_best=True, monitor="loss"), Checkpoint("link.npz")]
+    refused(r"would be '.*link\.npz'", callbacks=both, resume_from=None)
+    assert os.listdir() == ["link.npz"]
+
+
 def test_a_rate_that_became_a_function_is_not_saved():
     change = LambdaCallback(
         on_epoch_end=lambda e, logs: setattr(optimizer, "lr", cr.StepDecay(1, 2))
@@ -283,6 +291,11 @@ WRONG = {
     "epochs": (set_part("epochs", [0, "1"]), "epochs are not counts"),
     "ended": (set_part("ended", 1), "epochs are not counts"),
     "seed": (set_part("split_seed", -1), "split_seed is -1"),
+    **{f"{name} None": (set_part(name, None), f"'{name}' must be a dict, got None") for name in (
+        "settings", "start", "options", "generators", "figures")},
+    "a figure without a name": (in_text('"loss", {', 'null, {'), "not lists with names"),
+    "a text to confuse a terminal": (in_text('"batch_size", "5"', r'"batch_size", "5\\u001b[2J"'),
+                                     r"batch_size was 5\\x1b\[2J, and is 5"),
     "generators": (set_part("generators", {"dict": []}), "shuffle_rng"),
     "a state below 0": (in_text('"inc", ', '"inc", -'), None),
     "a state that is rounded": (in_text(r'"inc", \d+', '"inc", 1.5'), "rng is out of range"),

@@ -34,6 +34,7 @@ from wrong_use_rows import (
 
 import chainrule as cr
 from chainrule import initializers
+from chainrule.layer import registry
 
 
 def step(optimizer, *sizes, dtypes=("float64", "float64")):
@@ -364,18 +365,24 @@ def test_every_public_name_with_arguments_has_a_row():
             assert name in named
 
 
-def test_watching_sees_what_a_refused_call_has_changed():
-    """The watch itself can fail: by parameters, options, generators, and arguments."""
+def test_watching_sees_what_a_refused_call_has_changed(monkeypatch):
+    """The watch itself can fail: by parameters, options, generators, arguments, and the world."""
+    world = np.random.get_state()  # noqa: NPY002
     model, optimizer, x = net(cr.Dense(2, 2), cr.Dropout()), cr.Adam(), X.copy()
     changes = [
         lambda: model.layers[0].W.__setitem__(0, 7),
         lambda: model.gradients.fill(3),
         lambda: model.layers[1].rng.random(),
+        lambda: model.layers[1].rng.spawn(1),
+        lambda: model.layers[0]._drawn_from_system.add("W"),
         lambda: setattr(model.layers[0], "trainable", False),
         lambda: model.metadata.update(a=1),
         lambda: setattr(optimizer, "lr", 0.5),
         lambda: optimizer.step(np.ones(2), np.ones(2)),
         lambda: x.fill(9),
+        lambda: np.random.seed(9),  # noqa: NPY002
+        lambda: np.seterr(under="raise"),
+        lambda: monkeypatch.setitem(registry, "Other", cr.Layer),
     ]
     for change in changes:
 
@@ -384,9 +391,10 @@ def test_watching_sees_what_a_refused_call_has_changed():
             raise ValueError("refused")
 
         watch = Watch()
-        with pytest.raises(ValueError, match="refused"):
+        with np.errstate(), pytest.raises(ValueError, match="refused"):
             watch.wrap("fit", refused)(model, optimizer, x)
         assert watch.changed == ["fit"]
+    np.random.set_state(world)  # noqa: NPY002
 
 
 def test_a_refusal_within_training_leaves_model_and_optimizer_as_they_were():

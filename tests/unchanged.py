@@ -15,9 +15,11 @@ import pytest
 
 import chainrule as cr
 from chainrule import preparation, tables
+from chainrule.layer import registry
 
 # What is made anew when it is needed, and says nothing of a model or layer.
 DERIVED = {"_shapes", "_views", "_finish", "_learning", "_spans", "_weight_spans", "_model"}
+DERIVED |= {"_scratch"}
 TOLD = {"model", "optimizer", "params"}  # to a callback, before it is asked anything
 
 
@@ -35,7 +37,9 @@ def picture(thing: Any, seen: dict[int, int] | None = None) -> Any:
         inside = [repr(v) for v in thing.flat] if thing.dtype.hasobject else thing.tobytes()
         return thing.dtype.str, thing.shape, thing.strides, inside
     if isinstance(thing, np.random.Generator):
-        return repr(thing.bit_generator.state)
+        return repr([thing.bit_generator.state, thing.bit_generator.seed_seq])
+    if isinstance(thing, (set, frozenset)):
+        return type(thing).__name__, sorted(repr(item) for item in thing)
     if isinstance(thing, dict):
         return [(repr(key), picture(value, seen)) for key, value in thing.items()]
     if isinstance(thing, (list, tuple)):
@@ -53,6 +57,12 @@ def picture(thing: Any, seen: dict[int, int] | None = None) -> Any:
     return type(thing).__name__
 
 
+def world() -> Any:
+    """What every call could reach: the registered layers, NumPy's own generator and its errors."""
+    _, key, *place = np.random.get_state()  # noqa: NPY002
+    return list(registry.items()), key.tobytes(), place, np.geterr()
+
+
 class Watch:
     """Wraps calls, and keeps what the outermost one was seen to change before it raised."""
 
@@ -67,13 +77,13 @@ class Watch:
             if self.inside:
                 return call(*args, **options)
             held = args[1:] if name.endswith("__init__") else args
-            before = picture([*held, options])
+            before = picture([*held, options]), world()
             self.inside = True
             try:
                 return call(*args, **options)
             except Exception:
                 self.calls += 1
-                if picture([*held, options]) != before:
+                if (picture([*held, options]), world()) != before:
                     self.changed.append(name)
                 raise
             finally:

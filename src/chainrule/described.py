@@ -164,8 +164,37 @@ def build_layers(described: list[Any], frozen: list[Any]) -> list[Layer]:
         if type(name) is not str or name not in by_name or name in seen:
             raise ValueError(f"{name!r} is named as frozen, and is no layer of it or named twice.")
         seen.add(name)
-        by_name[name].__dict__["_trainable"] = False
+    for name, layer in by_name.items():  # a constructor may have frozen what learns by now
+        layer.__dict__["_trainable"] = name not in seen
     return layers
+
+
+def compare_layers(own: Sequence[Layer], built: Sequence[Layer]) -> None:
+    """Refuse layers that have become others when they were built anew from their arguments."""
+    first, second = _shapes(own), _shapes(built)
+    for name in (*first, *second):
+        if first.get(name) != second.get(name):
+            raise ValueError(
+                f"built anew from their arguments, the layers would have {name!r} of shape "
+                f"{second.get(name)}, and it is {first.get(name)}; keep each argument of a "
+                "constructor as it came."
+            )
+    pairs = zip(describe_layers(own), describe_layers(built), strict=True)
+    for i, (described, anew) in enumerate(pairs):
+        if described != anew:
+            raise ValueError(
+                f"built anew from its arguments, layer {i}, {own[i]!r}, would be {built[i]!r}; "
+                "keep each argument of a constructor as it came."
+            )
+
+
+def _shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
+    """The shapes of all parameters and buffers by name."""
+    return {
+        name + key: shape
+        for name, layer in unique(layers).items()
+        for key, shape in (layer.parameter_shapes | layer.buffer_shapes).items()
+    }
 
 
 class _Builder:

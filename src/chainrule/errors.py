@@ -124,9 +124,7 @@ def as_numbers(what: str, values: Any) -> Array:
         raise ValueError(
             f"{what} must be an array of numbers, got rows of unequal length."
         ) from None
-    parts = values if isinstance(values, (list, tuple)) else (values,)
-    derived = (v for v in parts if type(v) is not np.ndarray and isinstance(v, np.ndarray))
-    if any(np.any(getattr(v, "mask", False)) for v in derived):  # asarray would uncover them
+    if _is_masked(values):  # asarray would uncover them
         raise ValueError(
             f"{what} has masked entries, which would count as they are; fill them, as by "
             "x.filled(0), or leave their rows out."
@@ -135,6 +133,14 @@ def as_numbers(what: str, values: Any) -> Array:
         got = "None" if values is None else f"an array of dtype {array.dtype}"
         raise TypeError(f"{what} must be real numbers, got {got}.")
     return array
+
+
+def _is_masked(values: Any) -> bool:
+    """Whether a masked entry is in an array, or in an array of a list, however deep."""
+    if isinstance(values, (list, tuple)):
+        return any(_is_masked(v) for v in values if isinstance(v, (list, tuple, np.ndarray)))
+    derived = isinstance(values, np.ndarray) and type(values) is not np.ndarray
+    return derived and bool(np.any(getattr(values, "mask", False)))
 
 
 def _from_frame(what: str, values: Any) -> Array:

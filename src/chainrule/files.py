@@ -18,7 +18,7 @@ import secrets
 import stat
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from .described import (
     MAX_LAYERS,
     build_layers,
     check_metadata,
+    compare_layers,
     describe_layers,
     entry,
     read_json,
@@ -90,28 +91,12 @@ def describe(model: Model) -> dict[str, Any]:
     }
     try:
         layers, _, _ = _check(read_json(DESCRIPTION, json.dumps(description).encode()))
-        own, built = _shapes(model.layers), _shapes(layers)
-        if own != built:
-            name = next(name for name in (*own, *built) if own.get(name) != built.get(name))
-            raise ValueError(
-                f"built anew from their arguments, the layers would have {name!r} of shape "
-                f"{built.get(name)}, and it is {own.get(name)}; keep each argument of a "
-                "constructor as it came."
-            )
+        compare_layers(model.layers, layers)
     except Exception as error:  # own layers' constructors fail in many ways
         raise ValueError(
             f"Model.save: a file of this model could not be loaded: {reason_of(error)}"
         ) from error
     return description
-
-
-def _shapes(layers: Sequence[Layer]) -> dict[str, tuple[int, ...]]:
-    """The shapes of all parameters and buffers by name."""
-    return {
-        name + key: shape
-        for name, layer in unique(layers).items()
-        for key, shape in (layer.parameter_shapes | layer.buffer_shapes).items()
-    }
 
 
 def run_members(parts: Mapping[str, Any]) -> dict[str, Array]:
@@ -180,7 +165,10 @@ def load_run(
 
 
 def reason_of(error: Exception) -> str:
-    """A sentence for an error; of those that quote much of the file, the beginning."""
+    """A sentence for an error; of those that quote much of the file, the beginning.
+
+    What a terminal would obey instead of showing it is escaped.
+    """
     if isinstance(error, MemoryError):
         return "it takes more memory than there is."
     if isinstance(error, RecursionError):
@@ -189,7 +177,8 @@ def reason_of(error: Exception) -> str:
         return f"{error} is missing in it."
     plain = isinstance(error, (TypeError, ValueError, OSError)) and str(error)
     reason = str(error) if plain else repr(error)
-    return reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}..."
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason[:MAX_REASON])
+    return shown if len(reason) <= MAX_REASON else f"{shown}..."
 
 
 def _load(
@@ -201,9 +190,9 @@ def _load(
     if DESCRIPTION not in archive.members:
         raise ValueError("it has no description of a model.")
     description = _read_description(archive, DESCRIPTION)
-    version = description.get("chainrule")
+    version = _version(description)
     with (
-        at(f"it was written by chainrule {version!s:.40}, this is {__version__}")
+        at(f"it was written by chainrule {version or '?'}, this is {__version__}")
         if (version != __version__)
         else contextlib.nullcontext()
     ):  # which may have known other layers
@@ -229,13 +218,19 @@ def _read_description(archive: Archive, name: str) -> dict[str, Any]:
     return read_json(name, text)
 
 
+def _version(description: dict[str, Any]) -> str | None:
+    """The version that wrote a file, if what it tells looks like one."""
+    text = description.get("chainrule")
+    return text if type(text) is str and re.fullmatch(r"[0-9A-Za-z.+!-]{1,40}", text) else None
+
+
 def _check_format(what: str, found: Any, known: int, version: Any) -> None:
     if type(found) is not int or found < 1:
-        raise ValueError(f"its {what} is {found!r}.")
+        raise ValueError(f"its {what} is {found!r:.40}.")
     if found > known:
         raise ValueError(
-            f"it has {what} {found}, this version reads up to {known}; it takes chainrule "
-            f"{version} or later."
+            f"it has {what} {found!r:.40}, this version reads up to {known}; it takes "
+            f"{f'chainrule {version} or later' if version else 'a later version of chainrule'}."
         )
 
 
@@ -262,7 +257,7 @@ def _check_run(
 
 def _check(description: dict[str, Any]) -> tuple[list[Layer], str, int]:
     """Build the layers of a description, after a look at its version."""
-    _check_format("format", description.get("format"), FORMAT, description.get("chainrule"))
+    _check_format("format", description.get("format"), FORMAT, _version(description))
     dtype, seed = description.get("dtype"), description.get("seed")
     if dtype not in ("float32", "float64"):
         raise ValueError(f"its dtype is {dtype!r}.")

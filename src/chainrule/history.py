@@ -52,8 +52,10 @@ class History(dict[str, list[Any]]):
                 self.setdefault(name, []).append(value)
             self.epochs.append(epoch)
         except BaseException:
-            for values in self.values():
+            for name, values in list(self.items()):
                 del values[n:]
+                if not values:
+                    del self[name]
             raise
 
     def table(self) -> str:

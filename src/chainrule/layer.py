@@ -158,7 +158,7 @@ class Layer:
         self._parameters[name] = (shape, init)
 
     def add_buffer(self, name: str, value: Array) -> None:
-        """Declare an array that is kept and saved but not learned, with its first value."""
+        """Declare an array that is saved but not learned; its first value is taken as float32."""
         self._check_new_name(name)
         array = as_numbers(what := f"{type(self).__name__}: {name}", value)
         # one number throughout, as np.broadcast_to(0.0, n), takes no memory before it is looked at
@@ -308,9 +308,9 @@ class Layer:
         """Belong to a model from now on, and draw from the generator that it hands out."""
         self.__dict__.update(_model=weakref.ref(model), rng=rng)
 
-    def leave_model(self) -> None:
-        """Belong to no model, after one that could not be built."""
-        self.__dict__["_model"] = None
+    def leave_model(self, before: dict[str, Any]) -> None:
+        """Be as before, after a model that could not be built; `before` are the attributes."""
+        self.__dict__ = before
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles belong to no model."""

@@ -129,6 +129,7 @@ class Model:
         split, shuffle, *children = source.spawn(2 + len(positions))
         self.split_seed = int(split.generate_state(1)[0])
         self.shuffle_rng = np.random.default_rng(shuffle)
+        before = [(layer, dict(vars(layer))) for _, layer in positions]
         for (_, layer), child in zip(positions, children, strict=True):
             if layer.owner_model is not self:
                 layer.join_model(self, np.random.default_rng(child))
@@ -138,8 +139,8 @@ class Model:
         try:
             self._pack()
         except BaseException:
-            for _, layer in positions:
-                layer.leave_model()
+            for layer, attributes in before:
+                layer.leave_model(attributes)
             raise
 
     def _pack(self) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from . import files
 from .callbacks import Callback, Checkpoint
+from .described import entry
 from .errors import check_number, show
 from .history import History
 from .model import Model
@@ -82,8 +83,10 @@ class Run:
         if self.checkpoints:
             self._members(0)
         paths = [path for checkpoint in self.checkpoints for path in checkpoint.targets()]
+        files_of_fit = [os.path.realpath(path) for path in paths]
         for i, path in enumerate(paths):
-            if path in paths[:i]:  # the best model, say, under the run of another checkpoint
+            # the best model, say, under the run of another checkpoint
+            if files_of_fit[i] in files_of_fit[:i]:
                 raise ValueError(f"Checkpoint: two files of this fit would be {path!r}.")
             files.check_writable(path)
 
@@ -156,6 +159,8 @@ class Run:
                     "the file holds a model and no run. Model.load opens it; files to resume from "
                     "are written by Checkpoint."
                 )
+            for name in ("settings", "start", "options", "generators", "figures"):
+                entry(saved, name, dict, files.RUN)
             if architecture(self.saved_model) != architecture(self.model):
                 raise ValueError(f"it is that of {self.saved_model!r}, not of {self.model!r}.")
             seed = saved["split_seed"]
@@ -218,8 +223,8 @@ class Run:
             counts = all(type(n) is int and n >= 0 for n in (done, *epochs))
             if not counts or type(ended) is not bool:
                 raise ValueError("its epochs are not counts.")
-            if not all(type(v) is list for v in saved["figures"].values()):
-                raise ValueError("its figures are not lists.")
+            if not all(type(k) is str and type(v) is list for k, v in saved["figures"].items()):
+                raise ValueError("its figures are not lists with names.")
             check_options(optimizer, saved["options"])
             for name, rng in drawn.items():
                 check_state(name, rng, saved["generators"][name])

@@ -103,20 +103,21 @@ def fit(
 
     steps = count_steps(source, rows, size, accumulate)
     by_batch = [callback for callback in callbacks if looks_at_batches(callback)]
-    model.stop_training = False
     monitors = monitors_of(chosen, validation is not None)
-    for callback in callbacks:
-        callback.model, callback.optimizer = model, optimizer
-        callback.params = {"epochs": epochs, "steps": steps, "monitors": monitors}
-    for callback in callbacks:
-        callback.on_train_begin()
     history = History()
     history.class_weight = weights
     ended = False
-    if run is not None:
-        run.check_saving()
-        if resume_from is not None:
-            initial_epoch, ended = run.restore(history)
+    with _as_before(model, callbacks):
+        model.stop_training = False
+        for callback in callbacks:
+            callback.model, callback.optimizer = model, optimizer
+            callback.params = {"epochs": epochs, "steps": steps, "monitors": monitors}
+        for callback in callbacks:
+            callback.on_train_begin()
+        if run is not None:
+            run.check_saving()
+            if resume_from is not None:
+                initial_epoch, ended = run.restore(history)
     model.history = history
     rng = model.shuffle_rng if shuffle or isinstance(source, StreamSource) else None
     with contextlib.ExitStack() as stack:  # each on_train_end is called, whatever the others do
@@ -152,6 +153,20 @@ def fit(
             if model.stop_training:
                 break
     return history
+
+
+@contextlib.contextmanager
+def _as_before(model: Model, callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Give callbacks their memory back when one of them, or the run, refuses to begin."""
+    stopped, told = model.stop_training, [(c, dict(vars(c))) for c in callbacks]
+    try:
+        yield
+    except BaseException:
+        model.stop_training = stopped
+        for callback, attributes in told:
+            vars(callback).clear()
+            vars(callback).update(attributes)
+        raise
 
 
 def count_steps(

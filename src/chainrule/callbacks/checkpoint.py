@@ -4,6 +4,7 @@ when; what belongs to a run is written by `fit`, once all callbacks have seen th
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,3 +115,9 @@ class Checkpoint(Monitoring):
         super().load_state_dict(state)
         self._check_epochs(best_epoch=state["best_epoch"])
         self.best_epoch = state["best_epoch"]
+        if self.best_epoch is not None and not os.path.exists(self.best_path):
+            warnings.warn(
+                f"Checkpoint: the best model so far, of epoch {self.best_epoch + 1}, is no longer "
+                f"at {self.best_path!r}; the file will be there again after a better epoch.",
+                stacklevel=2,
+            )

@@ -90,6 +90,9 @@ class CSVLogger(Callback):
             mode = "a"
             if self._goes_on:
                 self._refuse(set(row) ^ set(self._columns))
+            if not os.path.exists(self._target):  # moved away or removed meanwhile
+                lines.insert(0, self._columns)
+                self._torn = False
         with open(self._target, mode, newline="", encoding="utf-8") as file:
             if self._torn:
                 file.write("\n")
@@ -107,7 +110,9 @@ class CSVLogger(Callback):
             raise ValueError(f"CSVLogger: its columns are {columns!r}.")
         found = self._read()
         whole_or_cut = found.startswith(content) or content.startswith(found.rstrip())
-        if self.append and not whole_or_cut:
+        later, _, _ = found[len(content) :].rpartition(b"\n")  # the last row may be a torn one
+        epochs = _epochs(content)[-1:] + _epochs(later)  # another run begins at 0 again
+        if self.append and not (whole_or_cut and epochs == sorted(set(epochs))):
             raise ValueError(
                 f"CSVLogger: {self.path!r} is not the log of the run that should be resumed; "
                 "use that one's path, or append=False to replace it."
@@ -158,3 +163,9 @@ class CSVLogger(Callback):
                 f"not fit this run because of {', '.join(sorted(names))}; use another path, or "
                 "append=False to replace it."
             )
+
+
+def _epochs(lines: bytes) -> list[int]:
+    """The numbers that rows begin with."""
+    cells = (line.partition(b",")[0] for line in lines.splitlines())
+    return [int(cell) for cell in cells if cell.isdigit()]
