@@ -511,6 +511,31 @@ def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch, tmp_path, caps
     assert "could not be kept" in capsys.readouterr().err
 
 
+def test_without_a_home_nothing_is_kept_and_that_is_no_error(monkeypatch, capsys):
+    def nowhere():
+        raise RuntimeError("Could not determine home directory.")  # as pathlib says it
+
+    monkeypatch.setattr(kernels, "cache_folder", nowhere)
+    assert kernels.recall() == (False, None)
+    kernels.remember([OWN, FAST])
+    told = "could not be kept, so it will be measured again (Could not determine home directory.)"
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ("-W error -m chainrule run -m x", "-W error"),
+        ("-W error -mchainrule run x.py", "-W error"),
+        ("-X utf8 -Im chainrule run -m chainrule", "-X utf8 -I"),
+        ("script.py", ""),
+    ],
+)
+def test_the_options_of_python_are_found(given, options, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", *given.split()])
+    assert launcher.interpreter_options() == options.split()
+
+
 # ---- run -----------------------------------------------------------------------------------------
 
 

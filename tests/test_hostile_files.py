@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import stat
 import struct
 import subprocess
@@ -95,6 +96,7 @@ def test_the_judge_sees_what_is_wrong(judge, monkeypatch):
     judge.process.kill()
     judge.process.join()
     assert judge(judge.model, False) == "the process died"
+    os.kill(judge.process.pid, signal.SIGSTOP)
     monkeypatch.setattr(mutations, "SECONDS", 0)
     assert judge(judge.model, False) == "no answer in 0 s"
     monkeypatch.undo()

@@ -50,7 +50,7 @@ ARROWS = {
     "steps": BASE | {"backprop"},
     "threads": {"layers", "sources"},
     # shards of a step on several threads; loaded when they are wanted
-    "workers": {"backprop", "optimizers", "parameters", "sources", "steps"},
+    "workers": {"backprop", "optimizers", "parameters", "sources", "steps", "threads"},
     "packing": BASE,
     "archive": BASE,
     "described": BASE | {"layer", "parameters"},

@@ -166,3 +166,12 @@ def test_numbers_agree_to_the_tolerance():
 
 def test_chainrule_needs_numpy_alone():
     assert load("machine").with_dependencies(["chainrule"]) == {"chainrule", "numpy"}
+
+
+def test_the_readme_has_the_report_of_the_last_results():
+    report = load("report")
+    (results,) = (PEERS / "results").glob("*.json")
+    made = report.text(json.loads(results.read_text(encoding="utf-8")))
+    page = (PEERS / "README.md").read_text(encoding="utf-8")
+    assert f"\n\n{made}\n{report.END}" in page
+    assert "`numpy` 2" in made  # a name, which is no word for the spelling

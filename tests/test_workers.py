@@ -3,6 +3,8 @@ and whatever goes wrong in a thread leaves the model as it was and no thread beh
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import signal
@@ -380,6 +382,20 @@ def test_a_gradient_that_is_not_finite_is_found_in_any_part(name):
     layers[int(name[0])] = Bad(*((4, 5) if name[0] == "0" else (5, 3)))
     with pytest.raises(DivergenceError, match=re.escape(f"first that of {name}")):
         fit(net(*layers))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_optimizer_s_step_may_be_replaced(workers):
+    model, optimizer, seen = net(), SGD(0.1), []
+    step = optimizer.step
+
+    def watched(params, grads, spans=None):
+        seen.append(len(grads))
+        step(params, grads, spans)
+
+    optimizer.step = watched
+    fit(model, optimizer=optimizer, workers=workers)
+    assert seen == [model.num_parameters] * 4
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -851,14 +867,93 @@ def test_fits_that_overlap_give_the_threads_back():
 
     with controller.limit(limits=2, user_api="blas"):
         seen, (one, other) = [now()], (ExitStack(), ExitStack())
-        for step in (one.enter_context, other.enter_context):
-            step(threads.one_thread)
+        for stack in (one, other):
+            threads.one_thread.until_closed(stack)
             seen.append(now())
         for stack in (one, other):  # not the last first, as fits in threads
             stack.close()
             seen.append(now())
     ones = [1] * len(seen[0])
     assert seen == [seen[0], ones, ones, ones, seen[0]]
+
+
+class Interrupts:
+    """Raises KeyboardInterrupt at the n-th place where Python would: beside a call, or after it."""
+
+    def __init__(self, n, spared):
+        self.n, self.count, self.spared = n, 0, spared
+
+    def __call__(self, frame, event, argument):
+        code = frame.f_code
+        if event == "c_call" or {code, code.co_filename} & {__file__, *self.spared}:
+            return
+        self.count += 1
+        if self.count == self.n:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+
+def interrupted_everywhere(call, *spared):
+    """Make a call again and again, each time interrupted a bit later, and yield after each."""
+    for n in itertools.count(1):
+        interrupts = Interrupts(n, spared)
+        try:
+            sys.setprofile(interrupts)
+            call()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        yield n
+        if interrupts.count < n:
+            break
+
+
+def test_ctrl_c_may_come_anywhere_in_a_step_and_nothing_hangs():
+    told = []
+
+    def try_all():
+        with Crew(net(), 3) as crew:
+            jobs = [lambda i=i: i for i in range(3)]
+            crew.together(jobs)  # the threads are there
+            again = interrupted_everywhere(lambda: crew.together(jobs))
+            told.extend(crew.together(jobs) for _ in again)
+
+    thread = threading.Thread(target=try_all, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(told) > 20
+    assert told == [[0, 1, 2]] * len(told)
+
+
+def test_threads_that_nobody_dismissed_end_with_their_crew():
+    before = set(threading.enumerate())
+    crew = Crew(net(), 3)
+    assert crew.together([int, int, int]) == [0, 0, 0]
+    threads_of_it = set(threading.enumerate()) - before
+    assert len(threads_of_it) == 2
+    del crew
+    for thread in threads_of_it:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_ctrl_c_anywhere_gives_the_threads_back():
+    controller = pytest.importorskip("threadpoolctl").ThreadpoolController()
+
+    def bound():
+        with ExitStack() as stack:
+            inside.append(stack)
+            threads.one_thread.until_closed(stack)
+
+    inside, spared = [], (contextlib.__file__, threads.insist.__code__)  # a moment that stays
+    with controller.limit(limits=2, user_api="blas"):
+        before = controller.info()
+        for n in interrupted_everywhere(bound, *spared):
+            assert controller.info() == before, n
+            assert not threads.one_thread.fits, n
+    assert len(inside) > 20
 
 
 def test_an_error_gives_the_threads_back():

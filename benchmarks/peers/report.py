@@ -172,7 +172,7 @@ def machine(t: Timings) -> Iterator[str]:
         f"{m['processor']}, {m['cores']} cores, {'' if m['avx512'] else 'no '}AVX-512; "
         f"{m['system']}, Python {m['python']}; {m['date']}; {t.data['rounds']} rounds."
     )
-    yield ", ".join(f"{name} {version}" for name, version in m["versions"].items()) + "."
+    yield ", ".join(f"`{name}` {version}" for name, version in m["versions"].items()) + "."
     yield ""
     if t.data["quick"]:
         yield "**A short trial: these figures are noise.**"

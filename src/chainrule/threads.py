@@ -4,11 +4,12 @@ gains; so `fit` bounds them to one where that is known to be faster, and only wh
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .layers.containers import Parallel
@@ -87,26 +88,48 @@ def _controller() -> Any:
 
 
 class OneThread:
-    """A context with one BLAS thread; afterwards there are as many as before.
+    """Fits with one BLAS thread; afterwards there are as many as before.
 
     The threads belong to the process, and several fits may run at once: the first to come bounds
     them, and the last to go frees them.
     """
 
     def __init__(self) -> None:
-        self.lock, self.inside = threading.Lock(), 0
+        self.lock, self.fits = threading.Lock(), set[object]()
 
-    def __enter__(self) -> None:
+    def until_closed(self, stack: contextlib.ExitStack) -> None:
+        """Bound the threads until a stack is closed, also where Ctrl-C comes on the way."""
+        fit = object()
+        stack.callback(insist, functools.partial(self._free, fit))
         with self.lock:
-            if not self.inside and (controller := _controller()):
-                self.limit = controller.limit(limits=1, user_api="blas")
-            self.inside += 1
+            controller = None if self.fits else _controller()
+            if controller:
+                self.before = controller.limit(limits=None)  # takes note, and changes nothing
+            self.fits.add(fit)
+            if controller:
+                controller.limit(limits=1, user_api="blas")
 
-    def __exit__(self, *_: object) -> None:
+    def _free(self, fit: object) -> None:
         with self.lock:
-            self.inside -= 1
-            if not self.inside and _controller():
-                self.limit.restore_original_limits()
+            if self.fits == {fit} and _controller():
+                self.before.restore_original_limits()
+            self.fits.discard(fit)
 
 
 one_thread = OneThread()
+
+
+def insist(waiting: Callable[[], object]) -> None:
+    """Wait to the end; Ctrl-C is raised afterwards, so that no thread still runs then."""
+    interrupt: BaseException | None = None
+    while True:
+        try:
+            waiting()
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    try:
+        if interrupt is not None:
+            raise interrupt
+    finally:
+        interrupt = None  # it knows this frame

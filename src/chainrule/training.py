@@ -124,7 +124,7 @@ def fit(
         for callback in reversed(callbacks):
             stack.callback(callback.on_train_end)
         if alone:
-            stack.enter_context(one_thread)
+            one_thread.until_closed(stack)
         if crew is not None:
             stack.enter_context(crew)
         for epoch in range(initial_epoch, initial_epoch if ended else epochs):

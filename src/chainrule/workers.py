@@ -4,10 +4,12 @@ once, where their gradients are added. They share the parameters, which nobody w
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
 from itertools import pairwise
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from .optimizers.base import SHARED_BLOCK
 from .parameters import unique
 from .sources import Batch
 from .steps import differentiate
+from .threads import insist
 
 if TYPE_CHECKING:
     from ._types import Array
@@ -85,6 +88,8 @@ class Crew:
 
     def __init__(self, model: Model, n: int) -> None:
         self.model, self.n = model, n
+        self.threads: list[threading.Thread] = []
+        self.calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self.gradients = [np.zeros_like(model.gradients) for _ in range(n - 1)]
         self.replicas: list[Replica] = []
         self.seeds: list[int] = []
@@ -104,11 +109,22 @@ class Crew:
             ) from error
 
     def __enter__(self) -> Crew:
-        self.pool = ThreadPoolExecutor(self.n - 1, "chainrule")
         return self
 
     def __exit__(self, *_: object) -> None:
-        _insist(self.pool.shutdown)
+        insist(self._dismiss)
+
+    def _dismiss(self) -> None:
+        self._tell()
+        for thread in self.threads:
+            if thread.is_alive():
+                thread.join()
+
+    def _tell(self) -> None:
+        for _ in getattr(self, "threads", ()):
+            self.calls.put(None)
+
+    __del__ = _tell  # where Ctrl-C came just before `__exit__`
 
     def begin_epoch(self) -> None:
         """Have new replicas, as the model is now, with generators seeded from the model's own.
@@ -150,21 +166,61 @@ class Crew:
 
     def update(self, optimizer: Any, params: Array, grads: Array, spans: Spans) -> None:
         """A step of the optimizer, its blocks dealt out if it is one of ours."""
-        ours = isinstance(optimizer, Optimizer) and type(optimizer).step is Optimizer.step
-        optimizer.step(params, grads, spans, *([self] if ours else []))
+        step = optimizer.step  # which may be an own function, put in its place
+        ours = getattr(step, "__func__", None) is Optimizer.step
+        step(params, grads, spans, *([self] if ours else []))
 
     def together(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         """Do at most n jobs at once, the first in this thread; return what they return, in order.
 
-        What one raises comes when all have ended, the first of several.
+        What one raises comes when all have ended, the first of several. Ctrl-C may come anywhere in
+        this thread, so it holds no lock that another one waits for, as `concurrent.futures` does.
         """
-        futures: list[Future[Any]] = []
+        todo, begun, ended = list(enumerate(jobs))[:0:-1], [None], [None]
+        answers: list[Any] = [None] * len(jobs)
+        bell: SimpleQueue[None] = SimpleQueue()  # rung once by each call, when it has ended
+
+        def call() -> None:
+            begun.append(None)  # before it takes a job, so that `wait` misses none
+            with suppress(IndexError):  # given up below
+                i, job = todo.pop()
+                answers[i] = _caught(job)
+            ended.append(None)
+            bell.put(None)
+
+        def wait() -> None:
+            while todo or len(ended) < len(begun):
+                bell.get()
+
+        calls = len(todo)
         try:
-            futures.extend(self.pool.submit(_quiet, job) for job in jobs[1:])
-            first = _quiet(jobs[0])
+            self._call(call, calls)
+            calls = 0
+            answers[0] = _quiet(jobs[0]), None
         finally:
-            _insist(lambda: wait(futures))
-        return [first, *(future.result() for future in futures)]
+            if calls:  # nobody may come for what is left
+                todo.clear()
+            insist(wait)
+        try:
+            for _, error in answers:
+                if error is not None:
+                    raise error
+            return [value for value, _ in answers]
+        finally:
+            answers.clear()
+            error = None  # an error knows this frame
+
+    def _call(self, call: Callable[[], None], times: int) -> None:
+        """Have threads make a call, each once."""
+        while len(self.threads) < times:
+            number = len(self.threads)
+            thread = threading.Thread(
+                target=_serve, args=(self.calls,), name=f"chainrule_{number}", daemon=True
+            )
+            self.threads.append(thread)
+            thread.start()
+        for _ in range(times):
+            self.calls.put(call)
 
     def _add(self, others: Sequence[Array]) -> float:
         """Add gradients to the model's, in this order; return the sum of the squares.
@@ -205,19 +261,18 @@ def mean_of_buffers(buffers: Sequence[Sequence[Array]], shares: Sequence[float])
         first += change
 
 
+def _serve(calls: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (call := calls.get()) is not None:
+        call()
+
+
+def _caught(job: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return _quiet(job), None
+    except BaseException as error:
+        return None, error
+
+
 def _quiet(job: Callable[[], Any]) -> Any:
     with np.errstate(all="ignore"):  # each thread has its own
         return job()
-
-
-def _insist(waiting: Callable[[], object]) -> None:
-    """Wait to the end; Ctrl-C is raised afterwards, so that no thread still runs then."""
-    interrupt: BaseException | None = None
-    while True:
-        try:
-            waiting()
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt

@@ -264,11 +264,10 @@ def remember(found: Sequence[Kernels]) -> None:
         place = _place()
         place.parent.mkdir(parents=True, exist_ok=True)
         replace_file(place, lambda file: file.write(json.dumps(record, indent=1).encode()))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         print(
-            f"chainrule: the choice of kernels could not be kept in {cache_folder()}, so it will "
-            f"be measured again ({error.strerror}). Set XDG_CACHE_HOME to a folder that can be "
-            "written.",
+            f"chainrule: the choice of kernels could not be kept, so it will be measured again "
+            f"({error}). Set XDG_CACHE_HOME to a folder that can be written.",
             file=sys.stderr,
         )
 
@@ -279,6 +278,6 @@ def recall() -> tuple[bool, str | None]:
         record = json.loads(_place().read_bytes())
         name = record["coretype"]
         known = record["key"] == key() and (name is None or name in record["key"]["candidates"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return False, None
     return known, name if known else None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,9 +46,11 @@ def environment(threads: int | None) -> dict[str, str]:
 def interpreter_options() -> list[str]:
     """The options of this Python, as -W error, which the script's Python gets too."""
     given = sys.orig_argv[1:]
-    for i, pair in enumerate(itertools.pairwise(given)):
-        if pair == ("-m", "chainrule"):
+    for i, (option, name) in enumerate(itertools.pairwise([*given, ""])):
+        if (option, name) == ("-m", "chainrule") or option == "-mchainrule":
             return given[:i]
+        if name == "chainrule" and re.fullmatch("-[a-zA-Z]+m", option):  # as in -Im
+            return [*given[:i], option[:-1]]
     return []
 
 
