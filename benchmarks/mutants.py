@@ -47,7 +47,7 @@ FILES = sorted(
 TESTS = ["slips", "layers", "losses", "optimizers", "numerics", "backprop", "breadth",
          "breadth_steps", "extremes", "gradcheck", "fit_options", "fit_edges", "fit", "model",
          "guarantees", "standardizer", "lecture", "initializers", "wrong_use", "find_lr",
-         "sources", "files"]  # fmt: skip
+         "sources", "files", "workers"]  # fmt: skip
 
 
 # ---- the tests, collected once -------------------------------------------------------------------

@@ -56,14 +56,15 @@ def test_blocks_do_not_show(name):
         np.testing.assert_array_equal(whole[:, i], alone[:, 0])
 
 
+@pytest.mark.parametrize("n", [2, 3])
 @EVERY
-def test_blocks_dealt_out_to_threads_do_not_show(name, monkeypatch):
+def test_blocks_dealt_out_to_threads_do_not_show(name, n, monkeypatch):
     monkeypatch.setattr("chainrule.optimizers.base.SHARED_BLOCK", 5)
     rng = np.random.default_rng(4)
     start, gradients = rng.standard_normal(32), rng.standard_normal((3, 32))
     spans = [(slice(0, 11), None), (slice(11, 13), 0.5), (slice(17, 32), None)]
     alone = run(OPTIMIZERS[name](), start.copy(), gradients, spans=spans)
-    with Crew(cr.Model(cr.Dense(1, 1)), 3) as crew:
+    with Crew(cr.Model(cr.Dense(1, 1)), n) as crew:
         shared = run(OPTIMIZERS[name](), start.copy(), gradients, spans=spans, crew=crew)
     np.testing.assert_array_equal(shared, alone)
 

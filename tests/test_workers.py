@@ -330,18 +330,22 @@ def formula_watching(seen):
     return loss
 
 
-@pytest.fixture
-def small_blocks(monkeypatch):
-    """Blocks so small that the gradient and the optimizer's step of any network are shared out."""
+def share_out(monkeypatch):
+    """Have blocks so small that the gradient and the optimizer's step of any net are shared out."""
     monkeypatch.setattr("chainrule.workers.SHARED_BLOCK", 8)
     monkeypatch.setattr("chainrule.optimizers.base.SHARED_BLOCK", 8)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    share_out(monkeypatch)
 
 
 @pytest.mark.parametrize("workers", [2, 3])
 @pytest.mark.parametrize(
     "options", [{}, {"decay": "weights"}, {"clip_norm": 0.1}, {"accumulate": 2}], ids=str
 )
-def test_shared_blocks_do_not_show(workers, options, request):
+def test_shared_blocks_do_not_show(workers, options, monkeypatch):
     """Each number is added and updated as it would be in one thread."""
 
     def trained():
@@ -351,7 +355,7 @@ def test_shared_blocks_do_not_show(workers, options, request):
         return model.parameters.tobytes(), model.gradients.tobytes(), exact(optimizer.state_dict())
 
     whole = trained()
-    request.getfixturevalue("small_blocks")
+    share_out(monkeypatch)
     assert trained() == whole
 
 
