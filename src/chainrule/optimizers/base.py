@@ -87,15 +87,17 @@ class Optimizer:
         numbers = self.prepare(lr, self.steps + 1)
         k = len(blocks)
         n = 1 if crew is None else max(1, min(crew.n, k))
-        shares = [blocks[k * i // n : k * (i + 1) // n] for i in range(n)]
-        walks = [
-            partial(self._walk, params, grads, share, lr, numbers, scratch)
-            for share, scratch in zip(shares, self._start(params, n, size), strict=True)
-        ]
-        if crew is None or n == 1:
-            walks[0]()
+        scratch = self._start(params, n, size)
+        if crew is None:
+            self._walk(params, grads, blocks, lr, numbers, scratch[0])
         else:
-            crew.together(walks)
+            shares = [blocks[k * i // n : k * (i + 1) // n] for i in range(n)]
+            crew.together(
+                [
+                    partial(self._walk, params, grads, share, lr, numbers, own)
+                    for share, own in zip(shares, scratch, strict=True)
+                ]
+            )
         self.steps += 1
 
     def _walk(
