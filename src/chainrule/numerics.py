@@ -48,8 +48,8 @@ def sigmoid(x: ArrayLike) -> Array:
     I. Goodfellow, Y. Bengio, A. Courville, *Deep Learning*, MIT Press 2016, section 3.10.
     """
     x = as_float(x)
-    e = np.exp(x.clip(-np.inf, 40 if x.itemsize > 2 else 9))
-    e /= 1 + e
+    e = np.exp(x.clip(-np.inf, 40 if x.itemsize > 2 else 9), dtype=x.dtype)  # for NumPy 1
+    e /= x.dtype.type(1) + e
     return e
 
 
