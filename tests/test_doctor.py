@@ -15,7 +15,8 @@ import pytest
 
 from chainrule import __main__ as command_line
 from chainrule.blas import doctor, kernels, launcher, products
-from chainrule.blas.kernels import CORETYPE, THREADS, Kernels
+from chainrule.blas.kernels import CORETYPE, Kernels
+from chainrule.threads import VARIABLES
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
 
@@ -23,7 +24,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSI
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
     """Nothing set, and a cache folder of its own."""
-    for name in (CORETYPE, *THREADS):
+    for name in (CORETYPE, *VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", str(tmp_path))
 
@@ -183,7 +184,7 @@ else:
 @POSIX
 def test_measure_checks_and_times_each_set_once():
     names = ["Zen", "SkylakeX", "Nehalem", "A64FX", "Prescott"]
-    found = kernels.measure(names, rounds=2, child=python(FAKE % (THREADS,)))
+    found = kernels.measure(names, rounds=2, child=python(FAKE % (VARIABLES,)))
     own, crashed, wrong, unknown, slow = found
     assert (own.asked, own.core, own.also, own.sound) == (None, "Haswell", ["Zen"], True)
     assert own.rates == [[2.0, 4.0, 8.0]] * 2
@@ -413,7 +414,7 @@ def test_threads_are_explained(one, two, told, monkeypatch):
 def test_threads_are_measured_with_the_variables_of_each_number():
     code = (
         "import json, os\n"
-        f"(n,) = {{os.environ[name] for name in {THREADS}}}\n"
+        f"(n,) = {{os.environ[name] for name in {VARIABLES}}}\n"
         "assert os.environ['OPENBLAS_CORETYPE'] == 'Zen'\nprint(json.dumps([int(n), 10, 100]))"
     )
     found = doctor.measure_threads("Zen", 2, rounds=2, child=python(code))
@@ -573,13 +574,13 @@ def test_run_sets_threads_and_leaves_what_is_set(script, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     done = run("--threads", 2, script, input="")
     found = json.loads(done.stdout)[1]
-    assert {name: found[name] for name in THREADS} == {
-        **dict.fromkeys(THREADS, "2"), "OMP_NUM_THREADS": "3",
+    assert {name: found[name] for name in VARIABLES} == {
+        **dict.fromkeys(VARIABLES, "2"), "OMP_NUM_THREADS": "3",
     }  # fmt: skip
     assert "OMP_NUM_THREADS=3 is set already and stays, beside --threads 2." in done.stderr
     assert CORETYPE not in found
     done = run(script, input="")
-    assert not set(THREADS) - {"OMP_NUM_THREADS"} & set(json.loads(done.stdout)[1])
+    assert not set(VARIABLES) - {"OMP_NUM_THREADS"} & set(json.loads(done.stdout)[1])
 
 
 def test_run_of_a_module(script, monkeypatch):

@@ -73,7 +73,7 @@ ARROWS = {
     "plots": BASE,
     # the command line, and what it loads for `doctor` and `run`
     "__main__": set(),
-    "blas": {"_types", "_mnist", "files"},
+    "blas": {"_types", "_mnist", "files", "threads"},
 }
 LAYERS = BASE | {"layer", "numerics", "initializers", "layers.activations"}
 CONTAINERS = LAYERS | {"backprop", "layers.embedding"}

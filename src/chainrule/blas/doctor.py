@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..threads import VARIABLES
 from .kernels import (
     CHILD,
     CORETYPE,
     NOISE,
     ROUNDS,
-    THREADS,
     UNKNOWN,
     Kernels,
     ask,
@@ -197,7 +197,7 @@ def measure_threads(
     rates: dict[int, list[list[float]]] = {1: [], cores: []}
     for _ in range(rounds):
         for n in rates:
-            variables = dict.fromkeys(THREADS, str(n))
+            variables = dict.fromkeys(VARIABLES, str(n))
             answer = ask("usual", {CORETYPE: coretype, **variables}, child)
             if answer.fault:
                 return {}
@@ -229,7 +229,7 @@ def threads_told(rates: dict[int, list[float]]) -> str:
         what += "smaller ones, `python -m chainrule run --threads 1 SCRIPT`."
     lines = [what, "While other programs are busy, threads wait for each other, and one is best."]
     lines += [f"You have set {name}={os.environ[name]}, which is left alone."
-              for name in THREADS if name in os.environ]  # fmt: skip
+              for name in VARIABLES if name in os.environ]  # fmt: skip
     return "\n".join(rows) + "\n" + paragraph(lines)
 
 

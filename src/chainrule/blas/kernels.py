@@ -25,14 +25,9 @@ import numpy as np
 
 from .._mnist import cache_folder
 from ..files import replace_file
+from ..threads import VARIABLES
 
 CORETYPE = "OPENBLAS_CORETYPE"
-THREADS = (
-    "OPENBLAS_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",  # Apple's Accelerate
-)
 CHILD = (sys.executable, "-m", "chainrule.blas.products")
 ROUNDS = 5
 TIMEOUT = 60.0  # seconds of a child
@@ -200,7 +195,7 @@ def measure(
         for kernels in found:
             if not kernels.fault:
                 answer = ask(
-                    "best", {CORETYPE: kernels.asked, **dict.fromkeys(THREADS, "1")}, child
+                    "best", {CORETYPE: kernels.asked, **dict.fromkeys(VARIABLES, "1")}, child
                 )
                 kernels.fault = answer.fault
                 kernels.rates.append(answer.value)

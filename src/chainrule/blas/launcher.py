@@ -12,8 +12,9 @@ import subprocess
 import sys
 from typing import NoReturn
 
+from ..threads import VARIABLES
 from .doctor import try_all
-from .kernels import CORETYPE, THREADS, choose, recall
+from .kernels import CORETYPE, choose, recall
 
 
 def recommended() -> str | None:
@@ -33,7 +34,7 @@ def environment(threads: int | None) -> dict[str, str]:
     variables = dict(os.environ)
     if CORETYPE not in variables and (name := recommended()):
         variables[CORETYPE] = name
-    for name in THREADS if threads else ():
+    for name in VARIABLES if threads else ():
         if variables.setdefault(name, str(threads)) != str(threads):
             print(
                 f"chainrule: {name}={variables[name]} is set already and stays, beside --threads "
